@@ -1,0 +1,45 @@
+/**
+ * Object storage as the rotation needs it, small enough that OBS, S3 and a folder can keep every promise:
+ *
+ * - strong consistency: after `put` or `delete` has resolved, every `get` and `list` sees it;
+ * - `put` is atomic: a reader sees the old bytes or the new ones, never a mixture, never half of them;
+ * - concurrent writers of one key: the last one wins. There is no conditional write (OBS documents none), so
+ *   whoever needs mutual exclusion takes the lease (`lease.ts`);
+ * - after a failure with effect `unknown` the object may be old or new: read it again before deciding;
+ * - keys are `/`-separated, without empty, `.` or `..` segments; anything else is refused (`store.bad-key`)
+ *   before it reaches the outside.
+ *
+ * Failures: `store.unreachable`, `store.throttled` (again) · `store.denied`, `store.missing-bucket`,
+ * `store.too-large`, `store.bad-key` (never).
+ */
+export interface Store {
+  /** For messages: `bucket my-certificates` or `directory ./bucket`. */
+  readonly description: string
+  /** The object, or undefined where there is none. Refuses objects over `maxBytes` (default 1 MiB) unread. */
+  get(key: string, options?: { maxBytes?: number; signal?: AbortSignal }): Promise<StoredObject | undefined>
+  put(key: string, bytes: Uint8Array | string, options?: PutOptions): Promise<void>
+  /** Every object below the prefix, in key order, all pages. */
+  list(prefix: string, options?: { signal?: AbortSignal }): Promise<ObjectSummary[]>
+  /** Deleting what is not there succeeds. */
+  delete(key: string, options?: { signal?: AbortSignal }): Promise<void>
+}
+
+export interface StoredObject {
+  key: string
+  bytes: Uint8Array
+  modifiedAt: Date
+}
+
+export interface ObjectSummary {
+  key: string
+  /** Bytes. */
+  size: number
+  modifiedAt: Date
+}
+
+export interface PutOptions {
+  contentType?: string
+  /** Readable by everybody (ACL `public-read`); a directory has no such thing. Default: private. */
+  public?: boolean
+  signal?: AbortSignal
+}
