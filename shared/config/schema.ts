@@ -1,0 +1,264 @@
+import { z } from 'zod'
+import { CERTIFICATE_NAME } from '../base/names.ts'
+import { Secret } from '../base/secret.ts'
+
+/**
+ * rotation.yaml as people write it. The loader, the JSON Schema for editors and the types below all come from
+ * this one description; `.describe()` is what an editor shows.
+ */
+
+const secret = z
+  .string()
+  .min(1)
+  .transform((value) => new Secret(value))
+const url = z.url({ protocol: /^https?$/ })
+const duration = z
+  .string()
+  .regex(/^\d+(ms|s|m|h|d)$/, 'expected a duration such as 500ms, 30s, 10m, 12h or 7d')
+  .transform(durationMs)
+const hostAndPort = z
+  .string()
+  .regex(
+    /^(\[[0-9a-fA-F:.]+\]|[^:\s]+)(:\d{1,5})?$/,
+    'expected host or host:port, an IPv6 address in [brackets]',
+  )
+
+/** `500ms`, `30s`, `10m`, `12h`, `7d` → milliseconds. */
+export function durationMs(text: string): number {
+  const [, amount, unit] = /^(\d+)(ms|s|m|h|d)$/.exec(text) ?? []
+  const factor = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }[unit ?? ''] ?? Number.NaN
+  return Number(amount) * factor
+}
+
+const auth = z.strictObject({
+  agency: z
+    .literal(true)
+    .optional()
+    .describe('Temporary credentials from the function context (the default in a function)'),
+  accessKey: z
+    .strictObject({ id: z.string().min(1), secret, securityToken: secret.optional() })
+    .optional()
+    .describe('Signed requests (SDK-HMAC-SHA256)'),
+  password: z
+    .strictObject({ domain: z.string().min(1), user: z.string().min(1), password: secret })
+    .optional()
+    .describe('IAM token by password'),
+  token: secret.optional().describe('A ready X-Auth-Token'),
+})
+
+const cloud = z.strictObject({
+  region: z
+    .string()
+    .regex(/^[a-z0-9-]+$/, 'expected a region such as eu-de or eu-west-101')
+    .describe('For example eu-de or eu-west-101'),
+  projectId: z.string().min(1).optional().describe('Looked up by the region name where it is missing'),
+  auth: auth.optional(),
+  endpoints: z
+    .strictObject({
+      iam: url.optional(),
+      apig: url.optional(),
+      roma: url.optional(),
+      scm: url.optional(),
+      smn: url.optional(),
+      dns: url.optional(),
+      functiongraph: url.optional(),
+    })
+    .default({})
+    .describe('Derived from the region; any of them can be set'),
+})
+
+const store = z.strictObject({
+  bucket: z.string().min(3).optional(),
+  endpoint: url.optional().describe('Default: OBS of the region'),
+  region: z.string().optional().describe("Signing region, default: the cloud's"),
+  pathStyle: z.boolean().default(false).describe('OBS refuses path style; most other S3 servers need it'),
+  accessKey: z
+    .strictObject({ id: z.string().min(1), secret, securityToken: secret.optional() })
+    .optional()
+    .describe("Default: the cloud's access key, or the agency's"),
+  encryption: z
+    .union([
+      z.literal('none'),
+      z.literal('AES256'),
+      z.strictObject({ kms: z.string().min(1).describe('KMS key id, or "default"') }),
+    ])
+    .default('none')
+    .describe('Server-side encryption asked for on every write'),
+  directory: z.string().min(1).optional(),
+})
+
+const verify = z.union([
+  z.literal(false).describe('Do not shake hands with this domain; it ends as "bound, not verified"'),
+  z.strictObject({
+    connect: hostAndPort.optional().describe('Where to shake hands; default: the name itself, port 443'),
+    serverName: z.string().optional().describe('For a wildcard: which name below it to ask for'),
+  }),
+])
+
+const domain = z.union([
+  z.string().min(1),
+  z.strictObject({
+    host: z.string().min(1).optional(),
+    groupId: z.string().min(1),
+    domainId: z.string().min(1),
+    verify: verify.optional(),
+  }),
+  z.strictObject({ host: z.string().min(1), verify: verify.optional() }),
+])
+
+const gateway = z.strictObject({
+  flavour: z.enum(['apig', 'roma']),
+  instanceId: z.string().min(1),
+  scope: z.enum(['instance', 'global']).default('instance'),
+  strategy: z
+    .enum(['rebind', 'update', 'add'])
+    .default('rebind')
+    .describe('rebind: create, detach, attach · update: in place, no gap · add: create and bind in one call'),
+  attachFirst: z
+    .boolean()
+    .default(false)
+    .describe('Attach before detaching; falls back where the gateway refuses (APIG.2051)'),
+  updateWithoutWayBack: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Strategy update: go ahead although the predecessor is not in deployed/ and could not be put back',
+    ),
+  domains: z.array(domain).min(1),
+  verify: verify.optional().describe('Default for every domain of this gateway'),
+})
+
+const push = z.strictObject({ service: z.enum(['CDN', 'WAF', 'ELB']), project: z.string().min(1) })
+
+const dnsChallenge = z.enum(['huaweicloud', 'otc'])
+const renew = z.strictObject({
+  before: z
+    .string()
+    .regex(/^(\d+%|\d+(h|d))$/, 'expected a share such as 25% or a duration such as 30d')
+    .optional()
+    .describe('Default: a third of the lifetime, half of it for lifetimes under ten days'),
+  names: z
+    .array(z.string().min(1))
+    .min(1)
+    .optional()
+    .describe("Default: the hosts of the certificate's domains"),
+  key: z.enum(['P-256', 'P-384', 'RSA-2048', 'RSA-3072', 'RSA-4096']).default('P-256'),
+  reuseKey: z.boolean().default(false),
+  acme: z.union([z.lazy(() => acmeAuthority), z.array(z.lazy(() => acmeAuthority)).min(1)]),
+})
+
+const acmeAuthority = z.strictObject({
+  directory: url,
+  email: z.string().optional(),
+  dns: dnsChallenge.optional().describe('DNS-01 through this DNS service'),
+  http: z
+    .strictObject({ bucket: z.string().min(3), prefix: z.string().default('.well-known/acme-challenge/') })
+    .optional()
+    .describe('HTTP-01 by an object in a bucket that serves the path'),
+  profile: z.string().optional(),
+  preferredChain: z.string().optional().describe("Common name of the chain's topmost issuer"),
+  externalAccount: z.strictObject({ keyId: z.string().min(1), hmacKey: secret }).optional(),
+  ca: z.string().optional().describe('PEM file with the root of a private ACME server'),
+})
+
+const trust = z.union([
+  z.enum(['public', 'any']),
+  z.strictObject({ private: z.string().min(1).describe('PEM file with the roots') }),
+])
+
+const certificate = z.strictObject({
+  gateways: z.array(gateway).default([]),
+  push: z.array(push).default([]),
+  trust: trust
+    .default('any')
+    .describe('Which root the chain must reach: public, any, or { private: roots.pem }'),
+  password: secret.optional().describe('Opens an encrypted key or a PKCS#12'),
+  allowDowngrade: z
+    .boolean()
+    .default(false)
+    .describe('Accept a bundle that is older or narrower than what is served'),
+  waitForPair: duration.default(durationMs('1d')).describe('Half a bundle is reported after this long'),
+  retire: z
+    .strictObject({
+      after: duration
+        .default(durationMs('7d'))
+        .describe('Grace period before an unbound predecessor is deleted'),
+      keep: z.number().int().min(0).default(1).describe('This many newest predecessors stay'),
+    })
+    .prefault({}),
+  maxCertificates: z
+    .number()
+    .int()
+    .positive()
+    .optional()
+    .describe('Certificate quota of the gateway where it is known; retirement makes room first'),
+  deletePrivateKey: z
+    .boolean()
+    .default(false)
+    .describe('Do not keep the key in deployed/ (strategy update then has no way back)'),
+  renew: renew.optional(),
+  owner: z.string().optional().describe('Who is told; groups messages'),
+  snoozeUntil: z.iso.date().optional(),
+})
+
+const threshold = z
+  .string()
+  .regex(/^(\d{1,2}%|\d+(h|d))$/, 'expected a share such as 20% or a duration such as 3d')
+const channel = z.union([
+  z.strictObject({ smn: z.string().startsWith('urn:smn:') }),
+  z.strictObject({
+    webhook: secret,
+    format: z
+      .enum(['slack', 'teams', 'dingtalk', 'feishu', 'wecom', 'pagerduty', 'generic'])
+      .default('generic'),
+    secret: secret.optional().describe('Signing secret (DingTalk, Feishu) or routing key (PagerDuty)'),
+    allowPrivateAddress: z.boolean().default(false),
+  }),
+  z.strictObject({
+    smtp: z.strictObject({
+      host: z.string(),
+      port: z.number().int().min(1).max(65535).default(587),
+      user: z.string().optional(),
+      password: secret.optional(),
+      from: z.string(),
+      to: z.array(z.string()).min(1),
+    }),
+  }),
+  z.strictObject({ console: z.literal(true) }),
+])
+
+const alerts = z.strictObject({
+  thresholds: z.array(threshold).default(['33%', '20%', '10%', '3d', '1d']),
+  channels: z.array(channel).default([]),
+  owners: z.record(z.string(), z.array(channel)).default({}),
+  escalation: z.strictObject({ from: threshold, channels: z.array(channel).min(1) }).optional(),
+  unfinishedAfter: duration.default(durationMs('6h')),
+})
+
+export const configSchema = z.strictObject({
+  cloud: cloud.optional(),
+  store,
+  certificates: z.record(z.string().regex(CERTIFICATE_NAME), certificate).default({}),
+  alerts: alerts.prefault({}),
+  concurrency: z.number().int().min(1).max(64).default(8).describe('Domains in flight at a gateway'),
+  requestTimeout: duration.default(durationMs('10s')),
+  servedWithin: duration
+    .default(durationMs('60s'))
+    .describe('How long a domain may take to serve what was bound'),
+  discover: z.boolean().default(false).describe('Also watch what this tool did not deploy'),
+  status: z.strictObject({ public: z.boolean().default(false) }).prefault({}),
+  dnsServers: z
+    .array(hostAndPort)
+    .min(1)
+    .optional()
+    .describe("Asked whether a DNS-01 record is visible, instead of the zone's own name servers: host:port"),
+  accountKeySecret: secret.optional().describe('Encrypts the ACME account key and pending keys in the store'),
+})
+
+export type Config = z.output<typeof configSchema>
+export type CertificateConfig = Config['certificates'][string]
+export type GatewayConfig = CertificateConfig['gateways'][number]
+export type DomainConfig = GatewayConfig['domains'][number]
+export type VerifyConfig = NonNullable<GatewayConfig['verify']>
+export type ChannelConfig = Config['alerts']['channels'][number]
+export type AcmeConfig = NonNullable<CertificateConfig['renew']>
