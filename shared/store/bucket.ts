@@ -1,0 +1,294 @@
+import type { GetObjectCommandOutput, S3Client } from '@aws-sdk/client-s3'
+import { type Clock, systemClock } from '../base/clock.ts'
+import type { Failure } from '../base/failure.ts'
+import type { Secret } from '../base/secret.ts'
+import { bucketFailure, isMissingObject, truncated } from './bucket-failures.ts'
+import { aborted, tooLarge } from './failures.ts'
+import { isKey, requireKey, requirePrefix } from './keys.ts'
+import type { ObjectSummary, PutOptions, Store, StoredObject } from './port.ts'
+
+const DEFAULT_MAX_BYTES = 1024 * 1024
+
+export interface BucketCredentials {
+  id: string
+  secret: Secret
+  securityToken?: Secret | undefined
+}
+
+export interface BucketStoreOptions {
+  bucket: string
+  /** `https://obs.eu-de.otc.t-systems.com`; the bucket's name is put in front of the host. */
+  endpoint: string
+  /** Of the signature. */
+  region: string
+  /** Asked before every request, so that a function signs with the credentials of its current invocation. */
+  credentials: () => BucketCredentials | Promise<BucketCredentials>
+  /** Put in front of every key, for example `certificates/`. */
+  prefix?: string | undefined
+  /** OBS refuses it (403 VirtualHostDomainRequired); most other S3 servers need it. */
+  pathStyle?: boolean | undefined
+  /** Asked for on every write. KMS key id, or `default` for the service's own key. */
+  encryption?: 'none' | 'AES256' | { kms: string } | undefined
+  /** Milliseconds for one try, its body included. */
+  requestTimeoutMs?: number | undefined
+  /** Tries of one request, the first included. */
+  attempts?: number | undefined
+  /** Objects in one answer to LIST; the service's own limit is 1000. */
+  pageSize?: number | undefined
+  clock?: Clock | undefined
+  /** 0 ≤ x < 1, for the backoff. */
+  random?: (() => number) | undefined
+}
+
+/**
+ * A bucket of OBS, or of anything that speaks S3, as a store. Uses PUT, GET, DELETE and version 1 of LIST, which
+ * every server has: no conditional writes, no DeleteObjects, no checksum trailers, none of which OBS takes.
+ * Throttling, 5xx answers, broken connections and truncated bodies are tried again with full-jitter backoff.
+ */
+export function createBucketStore(options: BucketStoreOptions): Store {
+  return new BucketStore(options)
+}
+
+class BucketStore implements Store {
+  readonly description: string
+  readonly #options: BucketStoreOptions
+  readonly #prefix: string
+  readonly #clock: Clock
+  #loading: Promise<Loaded> | undefined
+
+  constructor(options: BucketStoreOptions) {
+    this.#options = options
+    this.#prefix = options.prefix ?? ''
+    this.#clock = options.clock ?? systemClock
+    this.description = `bucket ${options.bucket}${this.#prefix ? `/${this.#prefix}` : ''}`
+  }
+
+  async get(
+    key: string,
+    options: { maxBytes?: number; signal?: AbortSignal } = {},
+  ): Promise<StoredObject | undefined> {
+    requireKey(key, this.description)
+    const maxBytes = options.maxBytes ?? DEFAULT_MAX_BYTES
+    return this.#request('GET', key, options.signal, async ({ sdk, client }, signal) => {
+      const command = new sdk.GetObjectCommand({ Bucket: this.#options.bucket, Key: this.#prefix + key })
+      let output: GetObjectCommandOutput
+      try {
+        output = await client.send(command, { abortSignal: signal })
+      } catch (error) {
+        if (isMissingObject(error)) return undefined
+        throw error
+      }
+      const body = output.Body as (AsyncIterable<Uint8Array> & { destroy?: () => void }) | undefined
+      const length = output.ContentLength
+      if (length !== undefined && length > maxBytes) {
+        body?.destroy?.()
+        throw tooLarge(key, length, maxBytes, this.description)
+      }
+      const bytes = body ? await this.#readBody(body, key, maxBytes) : new Uint8Array()
+      if (length !== undefined && bytes.length !== length) throw truncated(length, bytes.length)
+      return { key, bytes, modifiedAt: output.LastModified ?? new Date(0) }
+    })
+  }
+
+  async put(key: string, bytes: Uint8Array | string, options: PutOptions = {}): Promise<void> {
+    requireKey(key, this.description)
+    const encryption = this.#options.encryption ?? 'none'
+    const body = typeof bytes === 'string' ? Buffer.from(bytes, 'utf8') : bytes
+    await this.#request('PUT', key, options.signal, async ({ sdk, client }, signal) => {
+      await client.send(
+        new sdk.PutObjectCommand({
+          Bucket: this.#options.bucket,
+          Key: this.#prefix + key,
+          Body: body,
+          ContentLength: body.length,
+          ContentType: options.contentType ?? 'application/octet-stream',
+          ...(options.public ? { ACL: 'public-read' as const } : {}),
+          ...(encryption === 'AES256' ? { ServerSideEncryption: 'AES256' as const } : {}),
+          ...(typeof encryption === 'object'
+            ? {
+                ServerSideEncryption: 'aws:kms' as const,
+                ...(encryption.kms === 'default' ? {} : { SSEKMSKeyId: encryption.kms }),
+              }
+            : {}),
+        }),
+        { abortSignal: signal },
+      )
+    })
+  }
+
+  async list(prefix: string, options: { signal?: AbortSignal } = {}): Promise<ObjectSummary[]> {
+    requirePrefix(prefix, this.description)
+    const found: ObjectSummary[] = []
+    let marker: string | undefined
+    for (;;) {
+      const page = await this.#page(prefix, marker, options.signal)
+      for (const { key, size, modifiedAt } of page.objects) {
+        // Consoles make `folder/` objects, and foreign writers anything: what is no key cannot be read either.
+        const own = key.slice(this.#prefix.length)
+        if (isKey(own)) found.push({ key: own, size, modifiedAt })
+      }
+      if (!page.more) return found
+      marker = page.last
+    }
+  }
+
+  async delete(key: string, options: { signal?: AbortSignal } = {}): Promise<void> {
+    requireKey(key, this.description)
+    await this.#request('DELETE', key, options.signal, async ({ sdk, client }, signal) => {
+      try {
+        const command = new sdk.DeleteObjectCommand({ Bucket: this.#options.bucket, Key: this.#prefix + key })
+        await client.send(command, { abortSignal: signal })
+      } catch (error) {
+        if (!isMissingObject(error)) throw error
+      }
+    })
+  }
+
+  async #page(prefix: string, marker: string | undefined, signal: AbortSignal | undefined) {
+    return this.#request('LIST', prefix, signal, async ({ sdk, client }, attemptSignal) => {
+      const command = new sdk.ListObjectsCommand({
+        Bucket: this.#options.bucket,
+        Prefix: this.#prefix + prefix,
+        EncodingType: 'url',
+        ...(this.#options.pageSize === undefined ? {} : { MaxKeys: this.#options.pageSize }),
+        ...(marker === undefined ? {} : { Marker: marker }),
+      })
+      const output = await client.send(command, { abortSignal: attemptSignal })
+      const objects = (output.Contents ?? []).flatMap(({ Key, Size, LastModified }) =>
+        Key === undefined
+          ? []
+          : [
+              {
+                key: output.EncodingType === 'url' ? decodeListed(Key) : Key,
+                size: Size ?? 0,
+                modifiedAt: LastModified ?? new Date(0),
+              },
+            ],
+      )
+      const last = objects.at(-1)?.key
+      const more = output.IsTruncated === true
+      if (more && (last === undefined || last === marker)) {
+        // Going on would ask for this page for ever.
+        throw Object.assign(new Error('a page without progress'), { name: 'EndlessListing' })
+      }
+      return { objects, more, last }
+    })
+  }
+
+  async #readBody(body: AsyncIterable<Uint8Array> & { destroy?: () => void }, key: string, maxBytes: number) {
+    const chunks: Uint8Array[] = []
+    let length = 0
+    for await (const chunk of body) {
+      length += chunk.length
+      if (length > maxBytes) {
+        body.destroy?.()
+        throw tooLarge(key, undefined, maxBytes, this.description)
+      }
+      chunks.push(chunk)
+    }
+    return new Uint8Array(Buffer.concat(chunks))
+  }
+
+  /** One request with its tries. Each of ours is idempotent: a PUT writes the same bytes to the same key. */
+  async #request<T>(
+    operation: 'GET' | 'PUT' | 'LIST' | 'DELETE',
+    key: string,
+    signal: AbortSignal | undefined,
+    attempt: (loaded: Loaded, signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const writes = operation === 'PUT' || operation === 'DELETE'
+    const attempts = this.#options.attempts ?? 4
+    let effect: 'none' | 'unknown' = 'none'
+    for (let number = 1; ; number++) {
+      if (signal?.aborted) throw aborted(signal, effect)
+      let failure: Failure
+      try {
+        const loaded = await this.#load()
+        const timeout = AbortSignal.timeout(this.#options.requestTimeoutMs ?? 10_000)
+        return await attempt(loaded, signal ? AbortSignal.any([signal, timeout]) : timeout)
+      } catch (error) {
+        if (signal?.aborted) throw aborted(signal, writes ? 'unknown' : 'none')
+        failure = bucketFailure(error, { operation, description: this.description, key, writes })
+      }
+      if (failure.effect === 'unknown') effect = 'unknown'
+      if (failure.kind !== 'again' || number >= attempts) throw failure
+      const backoff = (this.#options.random ?? Math.random)() * Math.min(100 * 2 ** number, 5_000)
+      try {
+        await this.#clock.sleep(Math.max(backoff, Math.min(failure.retryAfterMs ?? 0, 10_000)), signal)
+      } catch {
+        throw signal ? aborted(signal, effect) : failure
+      }
+    }
+  }
+
+  /** The SDK takes 110 ms to load: only who uses a bucket waits for it, once. */
+  #load(): Promise<Loaded> {
+    this.#loading ??= load(this.#options)
+    return this.#loading
+  }
+}
+
+interface Loaded {
+  sdk: typeof import('./s3-sdk.ts')
+  client: S3Client
+}
+
+async function load(options: BucketStoreOptions): Promise<Loaded> {
+  const sdk = await import('./s3-sdk.ts')
+  const timeoutMs = options.requestTimeoutMs ?? 10_000
+  const client = withoutVersionWarning(
+    () =>
+      new sdk.S3Client({
+        endpoint: options.endpoint,
+        region: options.region,
+        forcePathStyle: options.pathStyle ?? false,
+        // OBS answers checksum trailers with XAmzContentSHA256Mismatch.
+        requestChecksumCalculation: 'WHEN_REQUIRED',
+        responseChecksumValidation: 'WHEN_REQUIRED',
+        // Tries are counted in one place, ours, which also sees bodies that break off.
+        maxAttempts: 1,
+        requestHandler: {
+          connectionTimeout: Math.min(timeoutMs, 5_000),
+          requestTimeout: timeoutMs,
+          throwOnRequestTimeout: true,
+        },
+        credentials: async () => {
+          const { id, secret, securityToken } = await options.credentials()
+          return {
+            accessKeyId: id,
+            secretAccessKey: secret.reveal(),
+            ...(securityToken ? { sessionToken: securityToken.reveal() } : {}),
+            // Expired on arrival: the client must not keep what belongs to one invocation.
+            expiration: new Date(0),
+          }
+        },
+      }),
+  )
+  return { sdk, client }
+}
+
+/**
+ * On Node 20 the SDK announces at every start that versions after January 2027 will need Node 22. Ours is pinned
+ * below that, FunctionGraph's newest runtime is 20, and only this one warning is held back, while the client is made.
+ */
+function withoutVersionWarning<T>(make: () => T): T {
+  const emit = process.emitWarning
+  process.emitWarning = ((warning: string | Error, ...rest: unknown[]) => {
+    if (String(warning).includes('NodeVersionSupportWarning')) return
+    Reflect.apply(emit, process, [warning, ...rest])
+  }) as typeof process.emitWarning
+  try {
+    return make()
+  } finally {
+    process.emitWarning = emit
+  }
+}
+
+/** Listings are URL-encoded as form data: a space is a plus. */
+function decodeListed(key: string): string {
+  try {
+    return decodeURIComponent(key.replaceAll('+', ' '))
+  } catch {
+    return key
+  }
+}

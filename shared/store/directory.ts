@@ -1,0 +1,382 @@
+import { randomBytes } from 'node:crypto'
+import { constants, type Stats } from 'node:fs'
+import { lstat, mkdir, open, readdir, realpath, rename, rmdir, stat, unlink } from 'node:fs/promises'
+import { dirname, join, sep } from 'node:path'
+import { type Clock, hour, systemClock } from '../base/clock.ts'
+import { Failure } from '../base/failure.ts'
+import { aborted, tooLarge } from './failures.ts'
+import { badKey, compareKeys, isKey, requireKey, requirePrefix } from './keys.ts'
+import type { ObjectSummary, Store, StoredObject } from './port.ts'
+
+const DEFAULT_MAX_BYTES = 1024 * 1024
+/** Half-written objects lie beside their target (a rename must not cross file systems) under these names. */
+const TEMPORARY = /^\.tmp-[0-9a-f]{24}$/
+/** No write takes this long: an older one belongs to a process that died. */
+const TEMPORARY_IS_STALE = hour
+
+/**
+ * A folder as a store. Objects are files readable by their owner only, because private keys lie among them.
+ * A write is a rename of a file that has reached the disk. Symbolic links are followed inside the folder and
+ * refused where they lead out of it. The folder itself must exist: a mistyped path is an error, not a new store.
+ */
+export function createDirectoryStore(path: string, options: { clock?: Clock } = {}): Store {
+  return new DirectoryStore(path, options.clock ?? systemClock)
+}
+
+class DirectoryStore implements Store {
+  readonly description: string
+  readonly #path: string
+  readonly #clock: Clock
+
+  constructor(path: string, clock: Clock) {
+    this.#path = path
+    this.#clock = clock
+    this.description = `directory ${path}`
+  }
+
+  async get(
+    key: string,
+    options: { maxBytes?: number; signal?: AbortSignal } = {},
+  ): Promise<StoredObject | undefined> {
+    return this.#guard(key, options.signal, async (root) => {
+      const maxBytes = options.maxBytes ?? DEFAULT_MAX_BYTES
+      const file = await this.#resolve(root, key)
+      if (file === undefined) return undefined
+      // Non-blocking, because opening a named pipe would wait for its writer for ever.
+      const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW)
+      try {
+        const stats = await handle.stat()
+        if (stats.isDirectory()) return undefined
+        if (!stats.isFile()) throw this.#bad(key, 'is not a regular file')
+        if (stats.size > maxBytes) throw tooLarge(key, stats.size, maxBytes, this.description)
+        const bytes = Buffer.alloc(stats.size)
+        let length = 0
+        while (length < bytes.length) {
+          const { bytesRead } = await handle.read(bytes, length, bytes.length - length, length)
+          if (bytesRead === 0) break
+          length += bytesRead
+        }
+        return { key, bytes: new Uint8Array(bytes.subarray(0, length)), modifiedAt: stats.mtime }
+      } finally {
+        await handle.close()
+      }
+    })
+  }
+
+  async put(key: string, bytes: Uint8Array | string, options: { signal?: AbortSignal } = {}): Promise<void> {
+    await this.#guard(key, options.signal, async (root) => {
+      const target = join(root, ...key.split('/'))
+      const temporary = await this.#writeTemporary(root, key, bytes)
+      try {
+        if (options.signal?.aborted) throw aborted(options.signal)
+        await rename(temporary, target).catch(async (error: unknown) => {
+          if (codeOf(error) !== 'EISDIR') throw error
+          // An empty folder is only what a crashed delete left; S3 knows no folders at all.
+          await rmdir(target)
+          await rename(temporary, target)
+        })
+      } catch (error) {
+        await unlink(temporary).catch(() => undefined)
+        throw error
+      }
+      await syncFolder(dirname(target))
+    })
+  }
+
+  async list(prefix: string, options: { signal?: AbortSignal } = {}): Promise<ObjectSummary[]> {
+    return this.#guard(undefined, options.signal, async (root) => {
+      requirePrefix(prefix, this.description)
+      const segments = prefix.split('/').slice(0, -1)
+      const start = segments.length === 0 ? root : await this.#resolve(root, segments.join('/'))
+      if (start === undefined) return []
+      const found: ObjectSummary[] = []
+      await this.#walk(root, start, segments, prefix, new Set(), found, options.signal)
+      return found.sort((a, b) => compareKeys(a.key, b.key))
+    })
+  }
+
+  async delete(key: string, options: { signal?: AbortSignal } = {}): Promise<void> {
+    await this.#guard(key, options.signal, async (root) => {
+      const segments = key.split('/')
+      const parent = await this.#resolve(root, segments.slice(0, -1).join('/'))
+      if (parent === undefined) return
+      // The link itself, not what it leads to.
+      await unlink(join(parent, segments.at(-1)!)).catch(async (error: unknown) => {
+        if (isAbsent(error)) return
+        const stats = await lstat(join(parent, segments.at(-1)!)).catch(() => undefined)
+        if (stats && !stats.isDirectory()) throw error
+      })
+      // Upwards until one is in use. Whoever puts into it at this moment makes the folder again.
+      for (let depth = segments.length - 1; depth > 0; depth--) {
+        const emptied = await rmdir(join(root, ...segments.slice(0, depth))).then(
+          () => true,
+          () => false,
+        )
+        if (!emptied) return
+      }
+    })
+  }
+
+  /** Writes and syncs the bytes beside the target, making folders that a racing delete takes away again. */
+  async #writeTemporary(root: string, key: string, bytes: Uint8Array | string): Promise<string> {
+    const parents = key.split('/').slice(0, -1)
+    for (let attempt = 1; ; attempt++) {
+      try {
+        // Before it is made, so that no folder is made outside; the deepest part that exists decides.
+        await this.#refuseOutside(root, key, parents)
+        const parent = join(root, ...parents)
+        if (parents.length > 0) await mkdir(parent, { recursive: true })
+        const temporary = join(parent, `.tmp-${randomBytes(12).toString('hex')}`)
+        const handle = await open(temporary, 'wx', 0o600)
+        try {
+          await handle.writeFile(bytes)
+          await handle.sync()
+        } catch (error) {
+          await unlink(temporary).catch(() => undefined)
+          throw error
+        } finally {
+          await handle.close()
+        }
+        return temporary
+      } catch (error) {
+        if (codeOf(error) !== 'ENOENT' || attempt >= 20) throw error
+        await this.#root()
+      }
+    }
+  }
+
+  async #refuseOutside(root: string, key: string, parents: readonly string[]): Promise<void> {
+    for (let depth = 1; depth <= parents.length; depth++) {
+      const real = await realpath(join(root, ...parents.slice(0, depth))).catch((error: unknown) => {
+        if (codeOf(error) === 'ENOENT') return undefined
+        throw error
+      })
+      if (real === undefined) return
+      if (!isInside(root, real)) throw this.#outside(key)
+    }
+  }
+
+  async #walk(
+    root: string,
+    folder: string,
+    segments: readonly string[],
+    prefix: string,
+    above: ReadonlySet<string>,
+    found: ObjectSummary[],
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    if (signal?.aborted) throw aborted(signal)
+    // A link to a folder above it would never end.
+    if (above.has(folder)) return
+    const entries = await readdir(folder, { withFileTypes: true }).catch((error: unknown) => {
+      if (isAbsent(error)) return []
+      throw error
+    })
+    for (const entry of entries) {
+      const key = [...segments, entry.name].join('/')
+      const file = join(folder, entry.name)
+      if (TEMPORARY.test(entry.name)) {
+        await this.#sweep(file)
+        continue
+      }
+      if (!key.startsWith(prefix) && !prefix.startsWith(`${key}/`)) continue
+      if (entry.isDirectory()) {
+        await this.#walk(
+          root,
+          file,
+          [...segments, entry.name],
+          prefix,
+          new Set([...above, folder]),
+          found,
+          signal,
+        )
+      } else if (isKey(key)) {
+        await this.#visit(
+          root,
+          file,
+          key,
+          segments,
+          entry.name,
+          prefix,
+          new Set([...above, folder]),
+          found,
+          signal,
+        )
+      }
+    }
+  }
+
+  async #visit(
+    root: string,
+    file: string,
+    key: string,
+    segments: readonly string[],
+    name: string,
+    prefix: string,
+    above: ReadonlySet<string>,
+    found: ObjectSummary[],
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    let stats: Stats
+    try {
+      stats = await lstat(file)
+      if (stats.isSymbolicLink()) {
+        const real = await realpath(file)
+        // One that leads out is listed by its name, so that whoever reads it is told; it is never followed.
+        if (isInside(root, real)) {
+          stats = await stat(real)
+          if (stats.isDirectory()) {
+            return await this.#walk(root, real, [...segments, name], prefix, above, found, signal)
+          }
+        }
+      }
+    } catch (error) {
+      // Gone since the folder was read, a link to nothing or to itself, or a name that is not UTF-8.
+      if (isAbsent(error) || codeOf(error) === 'ELOOP') return
+      throw error
+    }
+    if (!stats.isFile() && !stats.isSymbolicLink()) return
+    if (key.startsWith(prefix)) found.push({ key, size: stats.size, modifiedAt: stats.mtime })
+  }
+
+  async #sweep(file: string): Promise<void> {
+    const stats = await lstat(file).catch(() => undefined)
+    if (stats && this.#clock.now().getTime() - stats.mtimeMs > TEMPORARY_IS_STALE) {
+      await unlink(file).catch(() => undefined)
+    }
+  }
+
+  /** The real path of what the key names, which lies inside the folder; undefined where there is nothing. */
+  async #resolve(root: string, key: string): Promise<string | undefined> {
+    if (key === '') return root
+    let real: string
+    try {
+      real = await realpath(join(root, ...key.split('/')))
+    } catch (error) {
+      if (isAbsent(error)) return undefined
+      throw error
+    }
+    if (!isInside(root, real)) throw this.#outside(key)
+    return real
+  }
+
+  async #root(): Promise<string> {
+    try {
+      const root = await realpath(this.#path)
+      if ((await stat(root)).isDirectory()) return root
+    } catch (error) {
+      if (!isAbsent(error)) throw error
+    }
+    throw new Failure({
+      code: 'store.missing-bucket',
+      kind: 'never',
+      message: `There is no folder ${this.#path}`,
+      next: 'Create it, or correct store.directory in rotation.yaml.',
+      facts: { store: this.description },
+    })
+  }
+
+  async #guard<T>(
+    key: string | undefined,
+    signal: AbortSignal | undefined,
+    work: (root: string) => Promise<T>,
+  ): Promise<T> {
+    if (signal?.aborted) throw aborted(signal)
+    try {
+      if (key !== undefined) {
+        requireKey(key, this.description)
+        if (key.split('/').some((segment) => TEMPORARY.test(segment))) {
+          throw this.#bad(key, 'is reserved for half-written objects')
+        }
+      }
+      return await work(await this.#root())
+    } catch (error) {
+      throw this.#failure(error, key)
+    }
+  }
+
+  #failure(error: unknown, key: string | undefined): Failure {
+    if (error instanceof Failure) return error
+    const code = codeOf(error)
+    const what = key === undefined ? 'its objects' : JSON.stringify(key)
+    switch (code) {
+      case 'ENAMETOOLONG':
+        return this.#bad(key ?? '', 'is too long for this file system', error)
+      case 'ENOTDIR':
+      case 'EEXIST':
+      case 'EISDIR':
+      case 'ENOTEMPTY':
+        return this.#bad(
+          key ?? '',
+          'is both an object and a folder of objects, which a directory cannot hold',
+          error,
+        )
+      case 'ELOOP':
+        return this.#bad(key ?? '', 'is a symbolic link that never ends or was swapped', error)
+      case 'EACCES':
+      case 'EPERM':
+      case 'EROFS':
+        return new Failure({
+          code: 'store.denied',
+          kind: 'never',
+          message: `The operating system denies access to ${what} in ${this.description} (${code})`,
+          next: 'Give the user that runs cert-rotation read and write permission on the folder.',
+          facts: { store: this.description, serviceCode: code },
+          cause: error,
+        })
+      default:
+        return new Failure({
+          code: 'store.unreachable',
+          kind: 'again',
+          message: `Reading or writing ${what} in ${this.description} failed (${code ?? 'unknown error'})`,
+          next:
+            code === 'ENOSPC' || code === 'EDQUOT'
+              ? 'Free some space on the disk.'
+              : 'Check the disk or the mount of the folder.',
+          facts: { store: this.description, serviceCode: code },
+          effect: 'unknown',
+          cause: error,
+        })
+    }
+  }
+
+  #outside(key: string): Failure {
+    return badKey(
+      key,
+      this.description,
+      'is or lies below a symbolic link that leads out of the folder',
+      'Copy the file into the folder instead of linking to it.',
+    )
+  }
+
+  #bad(key: string, wrong: string, cause?: unknown): Failure {
+    return badKey(key, this.description, wrong, 'Rename or remove it.', cause)
+  }
+}
+
+function isInside(root: string, real: string): boolean {
+  return real === root || real.startsWith(root.endsWith(sep) ? root : root + sep)
+}
+
+function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
+}
+
+function isAbsent(error: unknown): boolean {
+  const code = codeOf(error)
+  return code === 'ENOENT' || code === 'ENOTDIR'
+}
+
+/** Makes the rename itself survive a power cut; not every file system lets a folder be synced. */
+async function syncFolder(folder: string): Promise<void> {
+  try {
+    const handle = await open(folder, constants.O_RDONLY)
+    try {
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+  } catch {
+    // The object is in place; only its durability over a power cut is less certain.
+  }
+}

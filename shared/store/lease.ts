@@ -1,0 +1,377 @@
+import { randomBytes } from 'node:crypto'
+import { type Clock, day, hour, minute, second } from '../base/clock.ts'
+import { asFailure, Failure } from '../base/failure.ts'
+import { type Log, silentLog } from '../base/log.ts'
+import { keys, requireCertificateName } from '../base/names.ts'
+import { aborted } from './failures.ts'
+import type { ObjectSummary, Store } from './port.ts'
+
+/** No claim may be longer, so that a forged or broken name can not lock a certificate for years. */
+const LONGEST = hour
+const SKEW_OF_LONGEST = 5 * minute
+/** What nobody understands is cleared away when it is this old; until then someone may want to see it. */
+const FOREIGN_IS_OLD = day
+/** How often the first of several claims looks whether the others have withdrawn: for 1.6 seconds. */
+const LOOKS = 7
+const CLAIM = /^(\d{13,15})-([0-9a-f]{24})$/
+
+export interface LeaseOptions {
+  clock: Clock
+  /** For people: who holds it, for example a request id. Written into the claim. */
+  owner: string
+  /** Milliseconds after which others may ignore a claim that was not renewed; at most an hour. Default 20 s. */
+  ttlMs?: number
+  /**
+   * The holder stops this many milliseconds before that. It is the allowance for clocks that differ and for
+   * requests still under way when the holder stops: both together must stay below it. Default 5 s.
+   */
+  marginMs?: number
+  /** Milliseconds between renewals in the background; false where the caller renews itself. Default a third of ttlMs. */
+  heartbeatMs?: number | false
+  /** Milliseconds to go on trying while somebody else holds it. Default 0: one try. */
+  waitMs?: number
+  /** 0 ≤ x < 1, for the pauses. */
+  random?: () => number
+  /** Calls the waiting off. */
+  signal?: AbortSignal
+  log?: Log
+}
+
+export interface Lease {
+  readonly name: string
+  /** Aborts when the holder must stop: its claim ends within the margin, or is gone. The reason is `lease.lost`. */
+  readonly signal: AbortSignal
+  /** The instant after which others may ignore the claim. */
+  readonly until: Date
+  /** Whether the holder may still act. Ask before every side effect: a process that slept missed its timers. */
+  held(): boolean
+  /** Prolongs the claim. False, with the signal aborted, where it is lost; failures of the store can be tried again. */
+  renew(): Promise<boolean>
+  /** Never fails: what cannot be deleted ends by itself. */
+  release(): Promise<void>
+}
+
+export interface HeldByOther {
+  heldBy: string
+  until: Date
+}
+
+/**
+ * Mutual exclusion by PUT, LIST and DELETE alone. Everybody writes a claim of their own and lists afterwards; who
+ * sees no other live claim holds the lease, anybody else withdraws and tries again after a random pause. Both of
+ * two contenders wrote before they listed, so at most one of them can have missed the other. The instant of
+ * expiry is part of a claim's key: a listing is all it takes to judge it, whatever its body holds.
+ */
+export async function acquireLease(
+  store: Store,
+  name: string,
+  options: LeaseOptions,
+): Promise<Lease | HeldByOther> {
+  requireCertificateName(name)
+  return new Contender(store, name, options).acquire()
+}
+
+interface Claim {
+  key: string
+  id: string
+  until: number
+}
+
+class Contender {
+  readonly store: Store
+  readonly name: string
+  readonly clock: Clock
+  readonly ttl: number
+  readonly margin: number
+  readonly log: Log
+  readonly options: LeaseOptions
+  readonly id = randomBytes(12).toString('hex')
+  /** Every key this contender may have written and has not deleted. */
+  readonly written = new Set<string>()
+  #lastUntil = 0
+
+  constructor(store: Store, name: string, options: LeaseOptions) {
+    this.store = store
+    this.name = name
+    this.options = options
+    this.clock = options.clock
+    this.ttl = options.ttlMs ?? 20 * second
+    this.margin = options.marginMs ?? 5 * second
+    this.log = (options.log ?? silentLog).with({ certificate: name })
+    if (!(this.ttl > this.margin && this.margin >= 0 && this.ttl <= LONGEST)) {
+      throw new RangeError(`A lease of ${this.ttl} ms with a margin of ${this.margin} ms`)
+    }
+  }
+
+  async acquire(): Promise<Lease | HeldByOther> {
+    const { waitMs = 0, random = Math.random, signal } = this.options
+    const giveUpAt = this.clock.monotonic() + waitMs
+    for (let attempt = 0; ; attempt++) {
+      // Looking first costs little and spares the holder a folder full of short-lived claims.
+      let others = await this.#others(await this.#list(signal))
+      if (others.length === 0) {
+        const lease = await this.#try(signal)
+        if (!Array.isArray(lease)) return lease
+        others = lease
+      }
+      const left = giveUpAt - this.clock.monotonic()
+      if (left <= 0) return this.#holder(others)
+      const pause = 10 + random() * Math.min(50 * 2 ** attempt, 2 * second)
+      await this.clock.sleep(Math.min(pause, left), signal).catch((error: unknown) => {
+        throw signal?.aborted ? aborted(signal) : error
+      })
+    }
+  }
+
+  /** One claim: the lease, or the others that were seen. Leaves nothing behind unless it is the lease. */
+  async #try(signal: AbortSignal | undefined): Promise<HeldLease | Claim[]> {
+    let others: Claim[] = []
+    try {
+      const claim = await this.claim(signal)
+      for (let look = 0; look < LOOKS; look++) {
+        const listedFrom = this.clock.monotonic()
+        const { at, claims } = await this.#list(signal)
+        const prompt = this.clock.monotonic() - listedFrom <= this.margin
+        // Without one's own claim the listing is not to be trusted, or somebody cleared the folder.
+        const seen = claims.some(({ key }) => key === claim.key)
+        others = claims.filter(({ id, until }) => id !== this.id && until > at)
+        if (!seen || !prompt || !this.isInTime(claim)) break
+        if (others.length === 0) return new HeldLease(this, claim)
+        // All but the first in the listing withdraw; it stays a little and looks again, or nobody would ever win
+        // where many try. Safe, because it still has to see itself alone.
+        if (others.some(({ key }) => key < claim.key)) break
+        await this.clock.sleep(25 * 2 ** look, signal)
+      }
+    } catch (error) {
+      // Whether the claim was written or not: it does not count.
+      await this.withdraw()
+      throw signal?.aborted ? aborted(signal) : error
+    }
+    await this.withdraw()
+    return others
+  }
+
+  /** Writes a claim. The time is taken before, so that a slow write shortens the lease and never stretches it. */
+  async claim(signal?: AbortSignal): Promise<OwnClaim> {
+    const claimedAt = this.clock.monotonic()
+    const now = this.clock.now()
+    // Every claim has a key of its own, also within one millisecond.
+    const until = Math.max(now.getTime() + this.ttl, this.#lastUntil + 1)
+    this.#lastUntil = until
+    const key = `${keys.lease(this.name)}${String(until).padStart(13, '0')}-${this.id}`
+    const body = { owner: this.options.owner, claimedAt: now, until: new Date(until) }
+    this.written.add(key)
+    await this.store.put(key, `${JSON.stringify(body)}\n`, {
+      contentType: 'application/json',
+      ...(signal ? { signal } : {}),
+    })
+    return { key, until, claimedAt }
+  }
+
+  /** Both clocks must agree: the wall clock may jump, and the monotonic one stands still while a machine sleeps. */
+  isInTime({ until, claimedAt }: OwnClaim): boolean {
+    return (
+      this.clock.now().getTime() < until - this.margin &&
+      this.clock.monotonic() - claimedAt < this.ttl - this.margin
+    )
+  }
+
+  async isListed(key: string): Promise<boolean> {
+    const { claims } = await this.#list(undefined)
+    return claims.some((claim) => claim.key === key)
+  }
+
+  async withdraw(which: (key: string) => boolean = () => true): Promise<void> {
+    for (const key of [...this.written].filter(which)) {
+      try {
+        await this.store.delete(key)
+        this.written.delete(key)
+      } catch (error) {
+        this.log.warn('A lease claim could not be deleted; it ends by itself', {
+          key,
+          failure: asFailure(error),
+        })
+      }
+    }
+  }
+
+  async #list(
+    signal: AbortSignal | undefined,
+  ): Promise<{ at: number; claims: Claim[]; foreign: ObjectSummary[] }> {
+    // Taken before the listing: a claim that ends while the answer travels still counts.
+    const at = this.clock.now().getTime()
+    const folder = keys.lease(this.name)
+    const claims: Claim[] = []
+    const foreign: ObjectSummary[] = []
+    for (const object of await this.store.list(folder, signal ? { signal } : {})) {
+      const [, until, id] = CLAIM.exec(object.key.slice(folder.length)) ?? []
+      if (id !== undefined && Number(until) <= at + LONGEST + SKEW_OF_LONGEST) {
+        claims.push({ key: object.key, id, until: Number(until) })
+      } else foreign.push(object)
+    }
+    return { at, claims, foreign }
+  }
+
+  /** Live claims of others; clears away what the dead and the confused have left. */
+  async #others(listing: { at: number; claims: Claim[]; foreign: ObjectSummary[] }): Promise<Claim[]> {
+    const { at, claims, foreign } = listing
+    const dead = claims.filter(({ id, until }) => id !== this.id && until + this.margin <= at)
+    const old = foreign.filter(({ modifiedAt }) => at - modifiedAt.getTime() > FOREIGN_IS_OLD)
+    if (foreign.length > 0) {
+      this.log.warn('Ignored objects in a lease folder that are no claims', {
+        keys: foreign.slice(0, 10).map(({ key }) => JSON.stringify(key.slice(0, 200))),
+        count: foreign.length,
+      })
+    }
+    for (const { key } of [...dead, ...old].slice(0, 100)) {
+      await this.store.delete(key).catch((error: unknown) => {
+        this.log.warn('A dead lease claim could not be deleted', { key, failure: asFailure(error) })
+      })
+    }
+    return claims.filter(({ id, until }) => id !== this.id && until > at)
+  }
+
+  async #holder(others: readonly Claim[]): Promise<HeldByOther> {
+    const last = others.reduce<Claim | undefined>((a, b) => (a && a.until > b.until ? a : b), undefined)
+    if (!last) return { heldBy: 'unknown', until: this.clock.now() }
+    return { heldBy: await this.#owner(last.key), until: new Date(last.until) }
+  }
+
+  async #owner(key: string): Promise<string> {
+    try {
+      const found = await this.store.get(key, { maxBytes: 10_000 })
+      const body: unknown = JSON.parse(Buffer.from(found?.bytes ?? []).toString('utf8'))
+      const { owner } = body as { owner?: unknown }
+      if (typeof owner === 'string') return owner.replace(/[^\x20-\x7e]/g, '?').slice(0, 200)
+    } catch {
+      // A claim counts by its name; its body is for people.
+    }
+    return 'unknown'
+  }
+}
+
+interface OwnClaim {
+  key: string
+  until: number
+  /** Monotonic. */
+  claimedAt: number
+}
+
+class HeldLease implements Lease {
+  readonly name: string
+  readonly #contender: Contender
+  readonly #lost = new AbortController()
+  readonly #ended = new AbortController()
+  /** When each earlier claim was replaced, by the monotonic clock. */
+  readonly #superseded = new Map<string, number>()
+  #claim: OwnClaim
+  #renewing: Promise<boolean> | undefined
+
+  constructor(contender: Contender, claim: OwnClaim) {
+    this.#contender = contender
+    this.#claim = claim
+    this.name = contender.name
+    void this.#watch()
+    const { heartbeatMs = contender.ttl / 3 } = contender.options
+    if (heartbeatMs !== false) void this.#beat(heartbeatMs)
+  }
+
+  get signal(): AbortSignal {
+    return this.#lost.signal
+  }
+
+  get until(): Date {
+    return new Date(this.#claim.until)
+  }
+
+  held(): boolean {
+    if (this.#ended.signal.aborted) return false
+    if (this.#contender.isInTime(this.#claim)) return true
+    this.#lose('it was not renewed in time')
+    return false
+  }
+
+  renew(): Promise<boolean> {
+    this.#renewing ??= this.#renew().finally(() => {
+      this.#renewing = undefined
+    })
+    return this.#renewing
+  }
+
+  async #renew(): Promise<boolean> {
+    if (!this.held()) return false
+    const old = this.#claim
+    const fresh = await this.#contender.claim()
+    // The old claim must have outlived the writing of the new one, or there was a moment without any.
+    if (!this.held()) return false
+    if (!(await this.#contender.isListed(old.key))) {
+      this.#lose('its claim was deleted by somebody else')
+      await this.#contender.withdraw()
+      return false
+    }
+    if (!this.held()) return false
+    this.#claim = fresh
+    // The old claim stays a while: a listing that is under way may have passed the place of the new one already,
+    // and must not find the old one gone. No listing that takes longer than the margin is trusted.
+    const { clock, margin } = this.#contender
+    const now = clock.monotonic()
+    this.#superseded.set(old.key, now)
+    await this.#contender.withdraw((key) => now - (this.#superseded.get(key) ?? now) > margin)
+    return true
+  }
+
+  async release(): Promise<void> {
+    this.#ended.abort()
+    // A renewal under way would write after the last delete.
+    await this.#renewing?.catch(() => undefined)
+    await this.#contender.withdraw()
+  }
+
+  #lose(why: string): void {
+    if (this.#ended.signal.aborted) return
+    const failure = new Failure({
+      code: 'lease.lost',
+      kind: 'later',
+      message: `The lease of ${this.name} is lost: ${why}`,
+      next: 'Nothing: the next run takes the lease again and goes on from here.',
+      facts: { certificate: this.name },
+    })
+    this.#contender.log.warn(failure.message, { failure })
+    this.#ended.abort()
+    this.#lost.abort(failure)
+  }
+
+  /** Ends the lease on time even when nobody asks. */
+  async #watch(): Promise<void> {
+    const { clock, ttl, margin } = this.#contender
+    try {
+      while (this.held()) {
+        const byWall = this.#claim.until - margin - clock.now().getTime()
+        const bySteady = this.#claim.claimedAt + ttl - margin - clock.monotonic()
+        await clock.sleep(Math.max(1, Math.min(byWall, bySteady)), this.#ended.signal)
+      }
+    } catch {
+      // Released or lost.
+    }
+  }
+
+  async #beat(everyMs: number): Promise<void> {
+    const { clock, log } = this.#contender
+    let pause = everyMs
+    try {
+      for (;;) {
+        await clock.sleep(pause, this.#ended.signal)
+        try {
+          if (!(await this.renew())) return
+          pause = everyMs
+        } catch (error) {
+          // The claim is good for a while yet; the watch ends it if no renewal succeeds before.
+          log.warn('The lease could not be renewed; trying again', { failure: asFailure(error) })
+          pause = everyMs / 4
+        }
+      }
+    } catch {
+      // Released or lost.
+    }
+  }
+}

@@ -1,0 +1,370 @@
+import { beforeEach, describe, expect, test } from 'vitest'
+import { hour, second } from '../../shared/base/clock.ts'
+import { Failure } from '../../shared/base/failure.ts'
+import type { Log } from '../../shared/base/log.ts'
+import { acquireLease, type Lease, type LeaseOptions } from '../../shared/store/lease.ts'
+import type { ObjectSummary, Store } from '../../shared/store/port.ts'
+
+/** Time that moves only when a test says so. */
+class ManualClock {
+  ms = Date.parse('2026-11-22T06:00:00Z')
+  steady = 0
+  sleepers: { at: number; wake: () => void }[] = []
+
+  now = () => new Date(this.ms)
+  monotonic = () => this.steady
+  sleep = (ms: number, signal?: AbortSignal) =>
+    new Promise<void>((resolve, reject) => {
+      if (signal?.aborted) return reject(signal.reason)
+      const stop = () => reject(signal?.reason)
+      signal?.addEventListener('abort', stop, { once: true })
+      const wake = () => {
+        signal?.removeEventListener('abort', stop)
+        resolve()
+      }
+      this.sleepers.push({ at: this.steady + ms, wake })
+    })
+
+  /** Moves on, waking sleepers one by one in their order, each with time to do its work. */
+  async advance(ms: number): Promise<void> {
+    const end = this.steady + ms
+    for (;;) {
+      await settled()
+      const next = this.sleepers.filter(({ at }) => at <= end).sort((a, b) => a.at - b.at)[0]
+      if (!next) break
+      this.sleepers = this.sleepers.filter((sleeper) => sleeper !== next)
+      const step = Math.max(0, next.at - this.steady)
+      this.ms += step
+      this.steady += step
+      next.wake()
+    }
+    this.ms += end - this.steady
+    this.steady = end
+    await settled()
+  }
+}
+
+const settled = () => new Promise((resolve) => setImmediate(resolve))
+
+/** A store in memory with a place for a fault before or after the effect. */
+class FaultyStore implements Store {
+  description = 'memory'
+  objects = new Map<string, { bytes: Uint8Array; modifiedAt: Date }>()
+  before: (operation: string, key: string) => unknown = () => undefined
+  after: (operation: string, key: string) => unknown = () => undefined
+  readonly clock: ManualClock
+
+  constructor(clock: ManualClock) {
+    this.clock = clock
+  }
+
+  async #do<T>(operation: string, key: string, work: () => T): Promise<T> {
+    await this.before(operation, key)
+    const result = work()
+    await this.after(operation, key)
+    return result
+  }
+
+  get = (key: string) =>
+    this.#do('get', key, () => {
+      const found = this.objects.get(key)
+      return found && { key, ...found }
+    })
+  put = (key: string, bytes: Uint8Array | string) =>
+    this.#do('put', key, () => {
+      this.objects.set(key, { bytes: Buffer.from(bytes as string), modifiedAt: this.clock.now() })
+    })
+  delete = (key: string) =>
+    this.#do('delete', key, () => {
+      this.objects.delete(key)
+    })
+  list = (prefix: string) =>
+    this.#do('list', prefix, (): ObjectSummary[] =>
+      [...this.objects]
+        .filter(([key]) => key.startsWith(prefix))
+        .map(([key, { bytes, modifiedAt }]) => ({ key, size: bytes.length, modifiedAt }))
+        .sort((a, b) => (a.key < b.key ? -1 : 1)),
+    )
+}
+
+const lost = () =>
+  new Failure({ code: 'store.unreachable', kind: 'again', message: 'm', next: 'n', effect: 'unknown' })
+
+let clock: ManualClock
+let store: FaultyStore
+let warnings: string[]
+beforeEach(() => {
+  clock = new ManualClock()
+  store = new FaultyStore(clock)
+  warnings = []
+})
+
+function options(more: Partial<LeaseOptions> = {}): LeaseOptions {
+  const log: Log = {
+    debug() {},
+    info() {},
+    warn: (message) => void warnings.push(message),
+    error() {},
+    with: () => log,
+  }
+  return { clock, owner: 'one', log, random: () => 0.5, ...more }
+}
+
+async function take(more: Partial<LeaseOptions> = {}): Promise<Lease> {
+  const result = await acquireLease(store, 'shop', options(more))
+  if ('heldBy' in result) throw new Error(`held by ${result.heldBy}`)
+  return result
+}
+const refused = async (more: Partial<LeaseOptions> = {}) => {
+  const result = await acquireLease(store, 'shop', options({ owner: 'two', ...more }))
+  expect(result).toHaveProperty('heldBy')
+  return result as { heldBy: string; until: Date }
+}
+const claims = () => [...store.objects.keys()]
+
+test('The first to ask gets the lease; others are told who holds it until when, and leave no trace', async () => {
+  const lease = await take()
+  expect(lease.held()).toBe(true)
+  expect(lease.until.getTime()).toBe(clock.ms + 20 * second)
+  expect(claims()).toHaveLength(1)
+  expect(await refused()).toEqual({ heldBy: 'one', until: lease.until })
+  expect(claims()).toHaveLength(1)
+})
+
+test('A released lease can be taken at once, and nothing is left in the folder', async () => {
+  const lease = await take()
+  await lease.release()
+  expect(lease.held()).toBe(false)
+  expect(lease.signal.aborted).toBe(false)
+  expect(claims()).toEqual([])
+  await (await take()).release()
+  await lease.release()
+})
+
+test('Leases of different names do not meet', async () => {
+  await take()
+  expect(await acquireLease(store, 'shop2', options())).not.toHaveProperty('heldBy')
+})
+
+test('Who waits gets the lease when it is released', async () => {
+  const lease = await take()
+  const waiting = acquireLease(store, 'shop', options({ owner: 'two', waitMs: 30 * second }))
+  await clock.advance(5 * second)
+  await lease.release()
+  await clock.advance(3 * second)
+  expect(await waiting).not.toHaveProperty('heldBy')
+})
+
+test('Waiting can be called off, and leaves nothing behind', async () => {
+  await take()
+  const controller = new AbortController()
+  const waiting = acquireLease(store, 'shop', options({ waitMs: 60 * second, signal: controller.signal }))
+  const outcome = waiting.catch((error: unknown) => error)
+  await clock.advance(100)
+  controller.abort(lost())
+  expect(await outcome).toBeInstanceOf(Failure)
+  expect(claims()).toHaveLength(1)
+})
+
+test('The claim of a holder that died is ignored after its instant, and cleared away', async () => {
+  const dead = await take({ heartbeatMs: false })
+  await clock.advance(19 * second)
+  await refused()
+  await clock.advance(1 * second)
+  const lease = await take({ owner: 'two' })
+  expect(lease.held()).toBe(true)
+  expect(dead.held()).toBe(false)
+  await lease.release()
+  await clock.advance(10 * second)
+  await (await take()).release()
+  expect(claims()).toEqual([])
+})
+
+test('A holder that does not renew must stop before others may ignore its claim', async () => {
+  const lease = await take({ heartbeatMs: false })
+  await clock.advance(14_999)
+  expect([lease.held(), lease.signal.aborted]).toEqual([true, false])
+  await clock.advance(1)
+  expect([lease.held(), lease.signal.aborted]).toEqual([false, true])
+  expect(lease.signal.reason).toMatchObject({ code: 'lease.lost', kind: 'later' })
+  await refused()
+})
+
+test('A holder stops when either of its clocks says so', async () => {
+  const jumped = await take({ heartbeatMs: false })
+  clock.ms += 15 * second
+  expect(jumped.held()).toBe(false)
+  await jumped.release()
+  const slept = await take({ heartbeatMs: false })
+  clock.steady += 15 * second
+  expect(slept.held()).toBe(false)
+})
+
+test('The heartbeat keeps the lease for as long as it is needed, with few claims in the folder', async () => {
+  const lease = await take()
+  for (let minute = 0; minute < 20; minute++) {
+    await clock.advance(13 * second)
+    expect(lease.held()).toBe(true)
+    expect(claims().length).toBeLessThanOrEqual(3)
+    await refused()
+  }
+  await lease.release()
+  expect(claims()).toEqual([])
+})
+
+test('A claim that was replaced stays for the margin, so that no listing can miss both', async () => {
+  const lease = await take({ heartbeatMs: false })
+  const [first] = claims()
+  await clock.advance(second)
+  expect(await lease.renew()).toBe(true)
+  expect(claims()).toContain(first)
+  await clock.advance(6 * second)
+  expect(await lease.renew()).toBe(true)
+  expect(claims()).not.toContain(first)
+})
+
+test('A heartbeat that fails is tried again, and the lease ends within its margin when none succeeds', async () => {
+  const lease = await take()
+  store.before = (operation) => {
+    if (operation === 'put') throw lost()
+  }
+  await clock.advance(10 * second)
+  expect(lease.held()).toBe(true)
+  store.before = () => undefined
+  await clock.advance(10 * second)
+  expect(lease.held()).toBe(true)
+  store.before = () => {
+    throw lost()
+  }
+  await clock.advance(15 * second)
+  expect([lease.held(), lease.signal.aborted]).toEqual([false, true])
+})
+
+test('A renewal that arrives too late does not bring the lease back', async () => {
+  const lease = await take({ heartbeatMs: false })
+  store.after = (operation) => {
+    if (operation !== 'put') return
+    clock.ms += 21 * second
+    clock.steady += 21 * second
+  }
+  expect(await lease.renew()).toBe(false)
+  expect([lease.held(), lease.signal.aborted]).toEqual([false, true])
+})
+
+test('A holder whose claim somebody deleted notices at the next renewal', async () => {
+  const lease = await take({ heartbeatMs: false })
+  store.objects.clear()
+  expect(await lease.renew()).toBe(false)
+  expect(lease.signal.reason).toMatchObject({ code: 'lease.lost' })
+  expect(claims()).toEqual([])
+})
+
+test('Of two that claim at the same moment never both win, and the first in the listing does', async () => {
+  let waiting: (() => void)[] = []
+  // Both have written before either lists.
+  store.after = (operation) => {
+    if (operation !== 'put') return
+    return new Promise<void>((resolve) => {
+      waiting.push(resolve)
+      if (waiting.length === 2) {
+        for (const wake of waiting) wake()
+        waiting = []
+        store.after = () => undefined
+      }
+    })
+  }
+  const both = Promise.all([
+    acquireLease(store, 'shop', options({ owner: 'a' })),
+    acquireLease(store, 'shop', options({ owner: 'b' })),
+  ])
+  await clock.advance(5 * second)
+  const results = await both
+  expect(results.filter((result) => !('heldBy' in result))).toHaveLength(1)
+})
+
+describe('A claim counts only when its writing and its listing are known to have worked', () => {
+  test.each(['put', 'list'])(
+    'a %s that fails with unknown effect leaves no lease and no claim',
+    async (broken) => {
+      let listings = 0
+      store.after = (operation) => {
+        // The first listing only looks whether somebody is there.
+        if (operation === broken && (broken === 'put' || ++listings === 2)) throw lost()
+      }
+      await expect(acquireLease(store, 'shop', options())).rejects.toMatchObject({
+        code: 'store.unreachable',
+      })
+      expect(claims()).toEqual([])
+    },
+  )
+
+  test('a listing without the own claim is not trusted', async () => {
+    store.after = (operation, key) => {
+      if (operation === 'put') store.objects.delete(key)
+    }
+    await refused()
+  })
+
+  test('a write or a listing that takes too long gives no lease', async () => {
+    for (const slow of ['put', 'list']) {
+      store.after = (operation) => {
+        if (operation === slow) clock.steady += 16 * second
+      }
+      await refused()
+      expect(claims()).toEqual([])
+    }
+  })
+
+  test('a claim that can not be withdrawn is reported and ends by itself', async () => {
+    const lease = await take({ heartbeatMs: false })
+    store.before = (operation) => {
+      if (operation === 'delete') throw lost()
+    }
+    await lease.release()
+    expect(warnings).toEqual(['A lease claim could not be deleted; it ends by itself'])
+    store.before = () => undefined
+    await refused()
+    await clock.advance(20 * second)
+    await take()
+  })
+})
+
+describe('What others left in the folder does not wedge the lease:', () => {
+  const put = (name: string, bytes: string, modifiedAt = clock.now()) =>
+    store.objects.set(`state/shop.lease/${name}`, { bytes: Buffer.from(bytes), modifiedAt })
+
+  test.each([
+    'garbage',
+    'a/b',
+    '123-x',
+    '0000000000000',
+    `9999999999999-${'a'.repeat(24)}`,
+    `1-${'a'.repeat(24)}`,
+  ])('an object %j is ignored, reported, and cleared away when it is old', async (name) => {
+    put(name, 'x')
+    await (await take()).release()
+    expect(warnings).toContain('Ignored objects in a lease folder that are no claims')
+    expect(claims()).toHaveLength(1)
+    put(name, 'x', new Date(clock.ms - 25 * hour))
+    await (await take()).release()
+    expect(claims()).toEqual([])
+  })
+
+  test.each(['', '\0\0\0\0', '{', 'null', '{"owner":7}', '{"owner":"a\\u001b[31mb"}'])(
+    'a claim with the body %j counts by its name',
+    async (body) => {
+      const until = clock.ms + 10 * second
+      put(`${until}-${'a'.repeat(24)}`, body)
+      expect(await refused()).toEqual({
+        heldBy: body.includes('a\\u') ? 'a?[31mb' : 'unknown',
+        until: new Date(until),
+      })
+      await clock.advance(10 * second)
+      await take()
+    },
+  )
+})
+
+test('A name that could leave the folder is refused', async () => {
+  await expect(acquireLease(store, '../shop', options())).rejects.toMatchObject({ code: 'name.invalid' })
+})
