@@ -1,0 +1,258 @@
+import { digestOf } from '../base/names.ts'
+import type { Bundle, CheckResult, Reading, Repair, UploadedObject } from './bundle.ts'
+import { examine, type Found, type FoundObject, type ReadOptions } from './found.ts'
+import { issuersOf, orderChain, unique } from './order-chain.ts'
+import { nameOf } from './path.ts'
+import { printable, printableList } from './printable.ts'
+import type { FoundKey } from './private-key.ts'
+import type { X509 } from './x509.ts'
+
+export type { ReadOptions } from './found.ts'
+
+/**
+ * Reads what lies in one folder: any mix of PEM, DER, PKCS#7 and PKCS#12, told apart by content. Names matter only
+ * for what is left alone (temporary names, notes) and for the trusted root CA for client certificates:
+ *
+ * - `trusted-root-ca.pem` always is one;
+ * - `ca.crt` is one unless a certificate in it issued the leaf or one of its issuers. Kubernetes and
+ *   cert-manager write the server's own issuer there; taking that for a client CA would silently ask every
+ *   visitor for a certificate. Whoever means exactly that names the file `trusted-root-ca.pem`; a repair says so.
+ *
+ * Never throws for what is in the objects.
+ */
+export function readObjects(uploaded: readonly UploadedObject[], options: ReadOptions = {}): Reading {
+  return assemble(examine(uploaded, options), options)
+}
+
+export interface AssembleOptions extends Pick<ReadOptions, 'judgedBy'> {
+  /** `inspect`: a bundle without a key is complete. */
+  keyOptional?: boolean
+}
+
+/** Decides what belongs together; see `readObjects`. */
+export function assemble(found: Found, options: AssembleOptions = {}): Reading {
+  if (found.problems.length > 0)
+    return { kind: 'unreadable', problems: [...found.problems, ...found.keyProblems] }
+  const clientCa = found.objects
+    .filter((object) => isNamed(object, 'trusted-root-ca.pem'))
+    .flatMap((object) => object.certificates)
+  const maybeClientCa = found.objects
+    .filter((object) => isNamed(object, 'ca.crt'))
+    .flatMap((object) => object.certificates)
+  const pool = found.objects
+    .filter((object) => !isNamed(object, 'trusted-root-ca.pem'))
+    .flatMap((object) => object.certificates)
+  const keys = uniqueKeys(found.objects.flatMap((object) => object.keys))
+  const names = found.objects
+    .filter((object) => object.format !== 'ignored')
+    .map((object) => printable(object.name))
+
+  const usable = pool.filter(
+    (certificate) => !maybeClientCa.includes(certificate) || matchingKey(certificate, keys) !== undefined,
+  )
+  const leafs = chooseLeaf(usable, keys)
+  if ('problem' in leafs) return { kind: 'unreadable', problems: [leafs.problem] }
+  const { leaf, key } = leafs
+  if (leaf === undefined) {
+    if (keys.length === 0 && usable.length === 0 && found.keyProblems.length > 0)
+      return { kind: 'unreadable', problems: found.keyProblems }
+    return { kind: 'waiting', missing: 'certificate', found: names }
+  }
+  if (key === undefined && options.keyOptional !== true) {
+    // The right key may be the one that could not be opened.
+    if (found.keyProblems.length > 0) return { kind: 'unreadable', problems: found.keyProblems }
+    if (keys.length === 0) return { kind: 'waiting', missing: 'private key', found: names }
+  }
+  if (key === undefined && keys.length > 1)
+    return unreadable(
+      'several-keys',
+      `None of the ${keys.length} private keys belongs to the certificate ${nameOf(leaf)}.`,
+    )
+
+  const home = found.objects.find((object) => object.certificates.includes(leaf))
+  const candidates = pool.filter((certificate) => !isOtherLeaf(certificate, leaf, leafs.others))
+  let ordered = orderChain(leaf, candidates, { together: home?.certificates, judgedBy: options.judgedBy })
+  const notes: Repair[] = []
+  if (maybeClientCa.length > 0) {
+    const serving = [leaf, ...ordered.chain]
+    const isIssuer = serving.some(
+      (certificate) =>
+        maybeClientCa.includes(certificate) || issuersOf(certificate, maybeClientCa).length > 0,
+    )
+    if (isIssuer) notes.push(CA_CRT_IS_ISSUER)
+    else {
+      clientCa.push(...maybeClientCa)
+      ordered = orderChain(
+        leaf,
+        candidates.filter((certificate) => !maybeClientCa.includes(certificate)),
+        {
+          together: home?.certificates,
+          judgedBy: options.judgedBy,
+        },
+      )
+    }
+  }
+  const repairs = [...ordered.repairs, ...notes, ...leafs.repairs, ...ignoredOf(found)]
+  return {
+    kind: 'complete',
+    bundle: toBundle(leaf, ordered.chain, key ?? keys[0], unique(clientCa), repairs),
+  }
+}
+
+const CA_CRT_IS_ISSUER: Repair = {
+  code: 'ca-crt-is-issuer',
+  message:
+    'ca.crt holds an issuer of the certificate itself, so it is not used as the CA for client certificates; name it trusted-root-ca.pem if it shall be.',
+}
+
+function isNamed(object: FoundObject, name: string): boolean {
+  return object.name.split('/').at(-1)!.toLowerCase() === name
+}
+
+function unreadable(code: string, message: string): Reading {
+  return { kind: 'unreadable', problems: [{ code, result: 'refused', message }] }
+}
+
+const MOST_CANDIDATES = 16
+
+interface LeafChoice {
+  leaf: X509 | undefined
+  key: FoundKey | undefined
+  /** Leafs that lost. */
+  others: X509[]
+  repairs: Repair[]
+}
+
+/**
+ * The leaf is the certificate that one of the keys belongs to. Of several the newest wins if it covers all names
+ * of the others (a renewal beside its predecessor); otherwise nobody can know which one is meant. Without a
+ * fitting key it is the only certificate that issued none of the others and is not a CA.
+ */
+function chooseLeaf(
+  certificates: readonly X509[],
+  keys: readonly FoundKey[],
+): LeafChoice | { problem: CheckResult } {
+  const all = unique(certificates)
+  const keyed = all.filter((certificate) => matchingKey(certificate, keys) !== undefined)
+  const endEntities = all.filter((certificate) => certificate.extensions.basicConstraints?.ca !== true)
+  // Each question costs a signature; a crowd of candidates is ambiguous anyway.
+  const issued = (certificate: X509) =>
+    all.length <= MOST_CANDIDATES && all.some((other) => issuersOf(other, [certificate]).length > 0)
+  let leafs = preferEndEntities(keyed)
+  if (leafs.length === 0) {
+    const outer = endEntities.filter((certificate) => !issued(certificate))
+    leafs = outer.length > 0 ? outer : endEntities
+    // A CA alone is waiting for its leaf; a single certificate is judged as what it claims to be.
+    if (leafs.length === 0 && all.length === 1 && (keys.length === 0 || all[0]!.selfIssued))
+      leafs = all.slice(0, 1)
+  }
+  if (leafs.length === 0) return { leaf: undefined, key: undefined, others: [], repairs: [] }
+  const [newest, ...others] = leafs.sort(byAge) as [X509, ...X509[]]
+  const next = others[0]
+  if (next !== undefined && (byAge(newest, next) === 0 || !others.every((other) => covers(newest, other)))) {
+    const listed = printableList(leafs.map(nameOf))
+    return {
+      problem: {
+        code: 'several-leafs',
+        result: 'refused',
+        message: `There are ${leafs.length} server certificates (${listed}) and it is not clear which one is meant.`,
+        facts: { count: leafs.length },
+      },
+    }
+  }
+  const repairs: Repair[] =
+    others.length === 0
+      ? []
+      : [
+          {
+            code: 'took-newest',
+            message: `Of ${leafs.length} server certificates for the same names the newest was taken.`,
+          },
+        ]
+  return { leaf: newest, key: matchingKey(newest, keys), others, repairs }
+}
+
+function preferEndEntities(certificates: readonly X509[]): X509[] {
+  const endEntities = certificates.filter(
+    (certificate) => certificate.extensions.basicConstraints?.ca !== true,
+  )
+  return endEntities.length > 0 ? endEntities : [...certificates]
+}
+
+function byAge(a: X509, b: X509): number {
+  return (
+    b.certificate.notBefore.getTime() - a.certificate.notBefore.getTime() ||
+    b.certificate.notAfter.getTime() - a.certificate.notAfter.getTime()
+  )
+}
+
+function covers(newer: X509, older: X509): boolean {
+  // RSA and ECDSA side by side are a pair for one domain, not a renewal and its predecessor.
+  if (newer.certificate.algorithm !== older.certificate.algorithm) return false
+  return older.certificate.names.every((name) => newer.certificate.names.includes(name))
+}
+
+function isOtherLeaf(certificate: X509, leaf: X509, others: readonly X509[]): boolean {
+  return (
+    certificate !== leaf &&
+    others.some((other) => other.certificate.fingerprint === certificate.certificate.fingerprint)
+  )
+}
+
+function matchingKey(certificate: X509, keys: readonly FoundKey[]): FoundKey | undefined {
+  return keys.find((key) => {
+    if (key.spki !== undefined && Buffer.from(key.spki).equals(certificate.publicKey.spki)) return true
+    if (key.algorithm !== certificate.publicKey.algorithm || key.bits !== certificate.publicKey.bits)
+      return false
+    // The same point may be written compressed in one and not in the other.
+    return key.publicObject !== undefined && publicHalfEquals(key, certificate)
+  })
+}
+
+function publicHalfEquals(key: FoundKey, certificate: X509): boolean {
+  const theirs = certificate.publicKey.object()
+  if (theirs === undefined || key.publicObject === undefined) return false
+  return theirs.equals(key.publicObject)
+}
+
+function uniqueKeys(keys: readonly FoundKey[]): FoundKey[] {
+  return [
+    ...new Map(
+      keys.map((key) => [
+        key.spki === undefined ? key.pkcs8.reveal() : Buffer.from(key.spki).toString('hex'),
+        key,
+      ]),
+    ).values(),
+  ]
+}
+
+function ignoredOf(found: Found): Repair[] {
+  return found.objects
+    .filter((object) => object.format === 'ignored')
+    .map((object) => ({
+      code: 'ignored-object',
+      message: `${printable(object.name)} was left alone: it ${object.note}.`,
+    }))
+}
+
+function toBundle(
+  leaf: X509,
+  chain: readonly X509[],
+  key: FoundKey | undefined,
+  trustedRootCa: readonly X509[],
+  repairs: Repair[],
+): Bundle {
+  const ders = [leaf, ...chain].map((certificate) => certificate.certificate.der)
+  return {
+    digest: digestOf(
+      ...ders,
+      'trusted-root-ca',
+      ...trustedRootCa.map((certificate) => certificate.certificate.der),
+    ),
+    leaf: leaf.certificate,
+    chain: chain.map((certificate) => certificate.certificate),
+    privateKey: key?.pkcs8,
+    trustedRootCa: trustedRootCa.map((certificate) => certificate.certificate),
+    repairs,
+  }
+}
