@@ -1,0 +1,188 @@
+import { Failure, type FailureKind } from '../base/failure.ts'
+import type { Problem } from './port.ts'
+
+/** RFC 8555, section 6.7 · RFC 9773, section 7.4 · draft-ietf-acme-profiles, section 6. */
+const meanings: Record<string, { code: string; kind: FailureKind; next: string }> = {
+  rateLimited: {
+    code: 'acme.rate-limited',
+    kind: 'later',
+    next: 'Nothing to do: the next attempt waits as long as the CA asks.',
+  },
+  externalAccountRequired: {
+    code: 'acme.external-account',
+    kind: 'never',
+    next: 'Set externalAccount (keyId and hmacKey) for this CA: its account page shows both.',
+  },
+  accountDoesNotExist: {
+    code: 'acme.account-unknown',
+    kind: 'later',
+    next: 'Nothing to do: the next attempt registers the account again.',
+  },
+  userActionRequired: {
+    code: 'acme.user-action',
+    kind: 'later',
+    next: "Open the URL in the CA's words and do what it asks, for example agree to new terms of service.",
+  },
+  caa: {
+    code: 'acme.caa',
+    kind: 'later',
+    next: 'Allow this CA in the CAA records of the name (or its parent), or choose another CA.',
+  },
+  rejectedIdentifier: {
+    code: 'acme.name-rejected',
+    kind: 'never',
+    next: 'Take this name out of the certificate, or order it from another CA.',
+  },
+  unsupportedIdentifier: {
+    code: 'acme.name-rejected',
+    kind: 'never',
+    next: 'Take this name out of the certificate: this CA does not issue for its kind.',
+  },
+  invalidContact: {
+    code: 'acme.contact',
+    kind: 'never',
+    next: 'Correct the e-mail address of the ACME account.',
+  },
+  unsupportedContact: {
+    code: 'acme.contact',
+    kind: 'never',
+    next: 'Correct the e-mail address of the ACME account.',
+  },
+  invalidProfile: {
+    code: 'acme.profile',
+    kind: 'never',
+    next: "Choose one of the CA's profiles (its directory lists them), or leave profile out.",
+  },
+  alreadyReplaced: {
+    code: 'acme.already-replaced',
+    kind: 'never',
+    next: 'Nothing to do: the order is placed again without naming its predecessor.',
+  },
+  badCSR: {
+    code: 'acme.key-refused',
+    kind: 'never',
+    next: 'Choose another key type for this certificate.',
+  },
+  badPublicKey: {
+    code: 'acme.key-refused',
+    kind: 'never',
+    next: 'Choose another key type for this certificate.',
+  },
+  dns: {
+    code: 'acme.validation',
+    kind: 'later',
+    next: "Check that the name's public DNS answers, its delegation of _acme-challenge among it.",
+  },
+  connection: {
+    code: 'acme.validation',
+    kind: 'later',
+    next: 'Check that the name answers on port 80 from the internet, or use DNS-01.',
+  },
+  incorrectResponse: {
+    code: 'acme.validation',
+    kind: 'later',
+    next: 'Check that the bucket (HTTP-01) or the zone (DNS-01) of the config is the one the CA sees.',
+  },
+  unauthorized: {
+    code: 'acme.unauthorized',
+    kind: 'later',
+    next: 'Check that the challenge ends up where the CA looks for it, and that the account may order this name.',
+  },
+  orderNotReady: {
+    code: 'acme.order-busy',
+    kind: 'again',
+    next: 'Nothing to do: the order is looked at again.',
+  },
+  serverInternal: {
+    code: 'acme.unavailable',
+    kind: 'again',
+    next: "Nothing to do unless it lasts: then look at the CA's status page.",
+  },
+}
+
+const fallback = {
+  code: 'acme.refused',
+  kind: 'never' as FailureKind,
+  next: "The CA's words say what it refuses: change the config accordingly.",
+}
+
+export interface ProblemContext {
+  /** What was being done: `ordering shop.example`. Read after "The CA". */
+  doing: string
+  directory: string
+  status: number
+  retryAfterMs?: number | undefined
+  /** Replaces the code and the advice of the problem's type. */
+  code?: string
+}
+
+/** A problem document as one failure: type, detail and every sub-problem in the CA's own words. */
+export function problemFailure(problem: Problem, context: ProblemContext): Failure {
+  const type = shortType(problem)
+  const first = firstMeaning(problem)
+  let kind = first.kind
+  let code = context.code ?? first.code
+  if (context.status >= 500 && type === undefined) [kind, code] = ['again', 'acme.unavailable']
+  if (context.status === 429) [kind, code] = ['later', 'acme.rate-limited']
+  // The CA names a time: it will take the same request then.
+  if (context.retryAfterMs !== undefined && kind === 'never') kind = 'later'
+  return new Failure({
+    code,
+    kind,
+    message: `The CA at ${hostOf(context.directory)} refused ${context.doing}: ${problemSentence(problem, context.status)}`,
+    next: first.next,
+    effect: context.status >= 500 ? 'unknown' : 'none',
+    ...(context.retryAfterMs !== undefined && { retryAfterMs: context.retryAfterMs }),
+    facts: {
+      directory: context.directory,
+      status: context.status,
+      problem: problem.type,
+      detail: oneLine(problem.detail),
+      subproblems: problem.subproblems?.map((sub) => subSentence(sub)),
+    },
+  })
+}
+
+/** `rejectedIdentifier: Policy forbids issuing (blocked.example: rejectedIdentifier: …)`. */
+export function problemSentence(problem: Problem, status?: number): string {
+  const type = shortType(problem) ?? (status === undefined ? 'no type given' : `HTTP ${status}`)
+  const detail = oneLine(problem.detail ?? problem.title) ?? 'no detail given'
+  const subs = problem.subproblems?.map(subSentence).join('; ')
+  return `${type}: ${detail}${subs ? ` (${subs})` : ''}`
+}
+
+function subSentence(sub: Problem & { identifier?: { value?: string } }): string {
+  const name = sub.identifier?.value
+  return `${name === undefined ? '' : `${oneLine(name)}: `}${problemSentence(sub)}`
+}
+
+/** A compound problem says what to do only in its parts. */
+function firstMeaning(problem: Problem): { code: string; kind: FailureKind; next: string } {
+  const candidates = [problem, ...(problem.subproblems ?? [])]
+  for (const candidate of candidates) {
+    const type = shortType(candidate)
+    if (type !== undefined && type !== 'compound' && meanings[type]) return meanings[type]
+  }
+  return fallback
+}
+
+/** `urn:ietf:params:acme:error:rateLimited` → `rateLimited`. */
+export function shortType(problem: Problem): string | undefined {
+  return typeof problem.type === 'string'
+    ? problem.type.replace(/^urn:ietf:params:acme:error:/, '')
+    : undefined
+}
+
+export function hostOf(url: string): string {
+  return URL.canParse(url) ? new URL(url).host : url
+}
+
+/** The CA's text is foreign: no line breaks or control characters, and not a page of it. */
+function oneLine(text: string | undefined): string | undefined {
+  if (typeof text !== 'string') return undefined
+  const flat = text
+    .replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, ' ')
+    .replace(/\s+/g, ' ')
+    .trim()
+  return flat.length > 500 ? `${flat.slice(0, 499)}…` : flat
+}

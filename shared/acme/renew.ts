@@ -1,0 +1,331 @@
+import type { Clock } from '../base/clock.ts'
+import { asFailure, type Failure, type FailureReport } from '../base/failure.ts'
+import type { Log } from '../base/log.ts'
+import { digestOf } from '../base/names.ts'
+import type { Secret } from '../base/secret.ts'
+import type { AcmeConfig } from '../config/schema.ts'
+import type { Store } from '../store/port.ts'
+import { cleanLeftovers } from './challenges.ts'
+import { type OrderContext, type Pace, usualPace } from './context.ts'
+import { deliver, runOrder } from './order.ts'
+import type { AcmeServer, Authority, ConnectAcme } from './port.ts'
+import { type Due, decide, idOf, incumbentOf, issuerOf, pollRenewalInfo } from './schedule.ts'
+import {
+  authorityKey,
+  type IssuedRecord,
+  type OrderRecord,
+  type RenewState,
+  readState,
+  writeState,
+} from './state.ts'
+import { attemptAt, nextWait } from './wait.ts'
+
+export interface RenewalParts {
+  /** The certificate's name in the config. */
+  name: string
+  store: Store
+  clock: Clock
+  log: Log
+  /** From 0 (inclusive) to 1 (exclusive). */
+  random: () => number
+  /** As `namesToOrder` gives them. */
+  names: string[]
+  settings: Pick<AcmeConfig, 'before' | 'key' | 'reuseKey'>
+  /** In the order in which they are tried. */
+  authorities: Authority[]
+  connect: ConnectAcme
+  /** `accountKeySecret` of the config: seals account and certificate keys in the store. */
+  secret?: Secret | undefined
+  /** The certificate in service, or the newest that was deployed. */
+  current?:
+    | { fingerprint: string; names: string[]; notBefore: Date; notAfter: Date; der?: Uint8Array }
+    | undefined
+  /** A person asks: order now, whatever the schedule and our own waits say. */
+  force?: boolean
+  pace?: Partial<Pace>
+  /** Aborts when the invocation's time is over: what is unfinished goes on in the next tick. */
+  signal?: AbortSignal | undefined
+}
+
+/**
+ * `not-due` – nothing to do before `renewAt`. `waiting` – due, but every authority has to be left alone until
+ * `notBefore`. `delivered` – a bundle lies in `incoming/<name>/`. `unfinished` – the time was over; the next tick
+ * goes on. `failed` – told to people; tried again at `notBefore`.
+ */
+export type RenewalStatus = 'not-due' | 'waiting' | 'delivered' | 'unfinished' | 'failed'
+
+/** What came of one look at one certificate, as plain data. */
+export interface RenewalOutcome {
+  certificate: string
+  status: RenewalStatus
+  at: string
+  /** When the certificate is to be renewed, after a delivery the new one; belongs into its state file for `status`. */
+  renewAt: string
+  /** Why then, or why it was renewed now; to be read after "because". */
+  reason: string
+  sentence: string
+  /** The next attempt, where one is waited for. */
+  notBefore?: string
+  /** One per authority that was tried, in that order. */
+  failures: FailureReport[]
+  warnings: string[]
+  /** The order under way, where there is one. */
+  order?: { directory: string; url?: string; status: string; startedAt: string }
+  delivered?: { directory: string; fingerprint: string; names: string[]; notBefore: string; notAfter: string }
+}
+
+/**
+ * One certificate, one tick: decide, go on with an order or start one, drop the bundle into `incoming/<name>/`.
+ * Called under the certificate's lease. Everything that can go wrong with a CA or a challenge is an outcome;
+ * only a failing store throws (`store.*`).
+ */
+export async function renewDue(parts: RenewalParts): Promise<RenewalOutcome> {
+  const { clock, store, signal } = parts
+  const { state, setAside } = await readState(store, parts.name, clock.now(), signal)
+  const tick = new Tick(parts, state)
+  if (setAside !== undefined)
+    tick.warnings.push(`The renewal state could not be read and was kept as ${setAside}.`)
+  try {
+    return await tick.run()
+  } finally {
+    await tick.close()
+  }
+}
+
+class Tick {
+  readonly #parts: RenewalParts
+  readonly #state: RenewState
+  readonly #servers = new Map<string, AcmeServer>()
+  readonly warnings: string[] = []
+  #written: string
+
+  constructor(parts: RenewalParts, state: RenewState) {
+    this.#parts = parts
+    this.#state = state
+    this.#written = JSON.stringify(state)
+  }
+
+  async run(): Promise<RenewalOutcome> {
+    const parts = this.#parts
+    const state = this.#state
+    await this.#cleanUp()
+    // What was issued already is delivered before anything else: no CA, schedule or wait may stand in its way.
+    for (const [id, record] of Object.entries(state.orders)) {
+      if (record.status === 'delivering') return await this.#delivered(await deliver(this.#base(), id))
+    }
+    this.#forgetStrangers()
+    const incumbent = incumbentOf(parts.current, state.issued)
+    const serverOf = (authority: Authority) => this.#server(authority)
+    let due: Due
+    try {
+      await pollRenewalInfo(parts, state, incumbent, serverOf)
+    } finally {
+      due = decide(parts, state, incumbent)
+      await this.#save()
+    }
+    const underWay = Object.values(state.orders).some(({ status }) => status === 'finalizing')
+    if (!due.due && !underWay && parts.force !== true) {
+      await this.#rest()
+      return this.#outcome(
+        'not-due',
+        due,
+        `${parts.name} is renewed at ${due.renewAt.toISOString()}: ${due.reason}.`,
+      )
+    }
+    return await this.#attempt(due, incumbent)
+  }
+
+  async #attempt(due: Due, incumbent: ReturnType<typeof incumbentOf>): Promise<RenewalOutcome> {
+    const parts = this.#parts
+    const state = this.#state
+    const failures: Failure[] = []
+    const waits: Date[] = []
+    for (const authority of this.#inOrder()) {
+      const id = authorityKey(authority)
+      const request = requestDigest(parts, authority)
+      const wait = state.waits[id]
+      const at = wait && attemptAt(wait, request, due.emergency, parts.force === true)
+      if (at !== undefined && at > parts.clock.now()) {
+        waits.push(at)
+      } else {
+        const issuer = incumbent && issuerOf(parts, state, incumbent.fingerprint)
+        const predecessor =
+          issuer === authority && incumbent?.leaf !== undefined ? idOf(incumbent.leaf) : undefined
+        try {
+          return await this.#delivered(await runOrder(this.#context(authority, predecessor)), due, failures)
+        } catch (thrown) {
+          if (parts.signal?.aborted) return this.#unfinished(due)
+          const failure = asFailure(thrown)
+          if (failure.code.startsWith('store.')) throw failure
+          failures.push(failure)
+          state.waits[id] = nextWait(parts.clock.now(), wait, failure, request, parts.random())
+          waits.push(attemptAt(state.waits[id], request, due.emergency, false))
+          parts.log.error('order failed', { failure, directory: authority.directory })
+          await this.#save()
+        }
+      }
+      // This CA may have issued already: another one is asked only when the end is near.
+      if (state.orders[id]?.status === 'finalizing' && !due.emergency) break
+    }
+    const notBefore = new Date(Math.min(...waits.map((at) => at.getTime())))
+    const next = { notBefore: notBefore.toISOString(), failures: failures.map((failure) => failure.toJSON()) }
+    if (failures.length > 0) {
+      const words = failures.map(({ message }) => message).join(' ')
+      const sentence = `${parts.name} could not be renewed: ${words} Next attempt at ${next.notBefore}.`
+      return this.#outcome('failed', due, sentence, next)
+    }
+    const last = Object.values(state.waits).map(({ failure }) => failure)
+    const sentence = `${parts.name} is due and waits until ${next.notBefore}: ${last.map(({ message }) => message).join(' ')}`
+    return this.#outcome('waiting', due, sentence, { notBefore: next.notBefore, failures: last })
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#servers.values()].map((server) => server.close()))
+  }
+
+  /** An authority whose order may have issued comes first, whatever the config's order. */
+  #inOrder(): Authority[] {
+    const begun = (authority: Authority) =>
+      this.#state.orders[authorityKey(authority)]?.status === 'finalizing' ? 0 : 1
+    return [...this.#parts.authorities].sort((a, b) => begun(a) - begun(b))
+  }
+
+  /** Nothing is due (somebody has uploaded a certificate meanwhile): what was begun for it ends. */
+  async #rest(): Promise<void> {
+    const state = this.#state
+    for (const [id, record] of Object.entries(state.orders)) {
+      this.#leaveBehind(record)
+      delete state.orders[id]
+    }
+    const now = this.#parts.clock.now()
+    for (const [id, { asked }] of Object.entries(state.waits)) {
+      if (asked === undefined || new Date(asked) <= now) delete state.waits[id]
+    }
+    await this.#save()
+    await this.#cleanUp()
+  }
+
+  #leaveBehind(record: OrderRecord): void {
+    for (const { solver, placement, presentedAt } of Object.values(record.challenges)) {
+      if (presentedAt !== undefined) this.#state.leftovers.push({ solver, placement })
+    }
+  }
+
+  /** Orders and waits of authorities that are not configured any more. */
+  #forgetStrangers(): void {
+    const known = new Set(this.#parts.authorities.map(authorityKey))
+    for (const [id, record] of Object.entries(this.#state.orders)) {
+      if (known.has(id)) continue
+      this.#leaveBehind(record)
+      delete this.#state.orders[id]
+      this.warnings.push(`The order at ${record.directory} was dropped: that CA is not configured any more.`)
+    }
+    for (const id of Object.keys(this.#state.waits)) if (!known.has(id)) delete this.#state.waits[id]
+  }
+
+  async #cleanUp(): Promise<void> {
+    if (this.#state.leftovers.length > 0) await cleanLeftovers(this.#base())
+  }
+
+  #server(authority: Authority): AcmeServer {
+    const id = authorityKey(authority)
+    const server = this.#servers.get(id) ?? this.#parts.connect(authority)
+    this.#servers.set(id, server)
+    return server
+  }
+
+  async #save(): Promise<void> {
+    const text = JSON.stringify(this.#state)
+    if (text === this.#written) return
+    await writeState(this.#parts.store, this.#state)
+    this.#written = text
+  }
+
+  #base() {
+    const { name, store, clock, log, secret, settings, names, signal, authorities } = this.#parts
+    return {
+      name,
+      store,
+      clock,
+      log,
+      secret,
+      signal,
+      state: this.#state,
+      save: () => this.#save(),
+      solvers: new Map(authorities.map(({ solver }) => [solver.id, solver])),
+      request: { names, keyType: settings.key, reuseKey: settings.reuseKey },
+      pace: { ...usualPace, ...this.#parts.pace },
+      warnings: this.warnings,
+    }
+  }
+
+  #context(authority: Authority, replaces: string | undefined): OrderContext {
+    return { ...this.#base(), authority, server: this.#server(authority), replaces }
+  }
+
+  async #delivered(issued: IssuedRecord, due?: Due, failures: Failure[] = []): Promise<RenewalOutcome> {
+    const { name, current } = this.#parts
+    const { directory, fingerprint, names, notBefore, notAfter } = issued
+    const next = decide(this.#parts, this.#state, incumbentOf(current, this.#state.issued))
+    await this.#save()
+    const reason = due?.reason ?? 'a certificate issued earlier was waiting'
+    const sentence = `A new certificate for ${name} until ${notAfter} lies in incoming/${name}/ and is rotated like any upload.`
+    return this.#outcome('delivered', { renewAt: next.renewAt, reason }, sentence, {
+      delivered: { directory, fingerprint, names, notBefore, notAfter },
+      failures: failures.map((failure) => failure.toJSON()),
+    })
+  }
+
+  #unfinished(due: Due): RenewalOutcome {
+    const { name } = this.#parts
+    return this.#outcome(
+      'unfinished',
+      due,
+      `The order for ${name} goes on with the next tick: the time was over.`,
+    )
+  }
+
+  #outcome(
+    status: RenewalStatus,
+    due: Pick<Due, 'renewAt' | 'reason'>,
+    sentence: string,
+    more: Partial<RenewalOutcome> = {},
+  ): RenewalOutcome {
+    const order = Object.values(this.#state.orders)[0]
+    return {
+      certificate: this.#parts.name,
+      status,
+      at: this.#parts.clock.now().toISOString(),
+      renewAt: due.renewAt.toISOString(),
+      reason: due.reason,
+      sentence,
+      failures: [],
+      warnings: [...this.warnings],
+      ...(order && {
+        order: {
+          directory: order.directory,
+          ...(order.url !== undefined && { url: order.url }),
+          status: order.status,
+          startedAt: order.startedAt,
+        },
+      }),
+      ...more,
+    }
+  }
+}
+
+/** Another request is worth another attempt, whatever became of the last one. */
+function requestDigest(parts: RenewalParts, authority: Authority): string {
+  const { directory, email, profile, externalAccount, solver, caPem } = authority
+  const asked = [
+    parts.names,
+    parts.settings.key,
+    directory,
+    email,
+    profile,
+    externalAccount?.keyId,
+    solver.id,
+    caPem,
+  ]
+  return digestOf('acme-request', JSON.stringify(asked))
+}

@@ -1,0 +1,160 @@
+import type { FailureReport } from '../base/failure.ts'
+import { digestOf, instantForKey } from '../base/names.ts'
+import type { Store } from '../store/port.ts'
+import type { Envelope } from './envelope.ts'
+import type { Authority, Placement } from './port.ts'
+import type { RenewReason } from './renew-at.ts'
+
+/**
+ * `renew/<name>.json`: what a renewal must remember between invocations. Keys lie in it encrypted only. Written
+ * by whoever holds the certificate's lease.
+ */
+export interface RenewState {
+  schema: 1
+  name: string
+  schedule?: Schedule
+  renewalInfo?: StoredRenewalInfo
+  /** Orders that have not ended, by authority key: one per authority. */
+  orders: Record<string, OrderRecord>
+  /** Growing waits after failures, by authority key. */
+  waits: Record<string, Wait>
+  /** Challenges whose order is over and which are still to be removed. */
+  leftovers: { solver: string; placement: Placement }[]
+  /** The newest certificate that was ordered here, delivered to `incoming/`. */
+  issued?: IssuedRecord
+}
+
+export interface Schedule {
+  /** Fingerprint of the certificate it belongs to; empty where there is none. */
+  fingerprint: string
+  /** Drawn once for that certificate, from 0 to 1. */
+  random: number
+  renewAt: string
+  reason: RenewReason
+}
+
+export interface StoredRenewalInfo {
+  /** Of the certificate it was asked for. */
+  fingerprint: string
+  window?: { start: string; end: string }
+  explanationUrl?: string
+  pollAt: string
+  /** Failed polls in a row. */
+  failed: number
+  failure?: FailureReport
+}
+
+/**
+ * `intended` – written before the order is placed; `placed` – the CA knows it; `finalizing` – written before the
+ * signing request is sent: from here on the CA may issue, and the key must not be lost; `delivering` – issued, on its way to `incoming/`.
+ */
+export type OrderStatus = 'intended' | 'placed' | 'finalizing' | 'delivering'
+
+export interface OrderRecord {
+  directory: string
+  status: OrderStatus
+  startedAt: string
+  names: string[]
+  profile?: string
+  replaces?: string
+  /** The account the order belongs to; its key travels with it, whatever becomes of the account file. */
+  account: { url: string; key?: Envelope }
+  /** The certificate's private key. */
+  key: Envelope
+  url?: string
+  expires?: string
+  finalizedAt?: string
+  /** By authorization URL. */
+  challenges: Record<string, ChallengeRecord>
+  /** Leaf first; present from `delivering` on. */
+  certificate?: string
+}
+
+export interface ChallengeRecord {
+  identifier: string
+  wildcard: boolean
+  solver: string
+  placement: Placement
+  /** Since when it is being shown. */
+  presentedAt?: string
+  respondedAt?: string
+}
+
+export interface Wait {
+  /** Failed attempts in a row. */
+  attempts: number
+  since: string
+  notBefore: string
+  /** The CA itself named this instant (`Retry-After`): nobody overrides it. */
+  asked?: string
+  /** What was asked for: with another request the wait is over. */
+  request: string
+  failure: FailureReport
+}
+
+export interface IssuedRecord {
+  directory: string
+  fingerprint: string
+  names: string[]
+  notBefore: string
+  notAfter: string
+  /** PEM; public. Renewal information needs it. */
+  leaf: string
+  /** Only with `reuseKey`: the key for the next order. */
+  key?: Envelope
+  at: string
+}
+
+export const renewKeys = {
+  state: (name: string) => `renew/${name}.json`,
+  /** A state file that does not parse is kept here, never deleted. */
+  broken: (name: string, instant: string) => `renew/${name}.broken-${instant}.json`,
+  account: (digest: string) => `renew/account-${digest}.json`,
+} as const
+
+/**
+ * Names an authority in the state. The same CA with another profile or e-mail is the same authority, so that a
+ * change of the config does not strand an order; the same CA by another challenge is another one.
+ */
+export function authorityKey(authority: Pick<Authority, 'directory' | 'solver'>): string {
+  return digestOf('acme-authority', authority.directory, authority.solver.type).slice(0, 16)
+}
+
+export function emptyState(name: string): RenewState {
+  return { schema: 1, name, orders: {}, waits: {}, leftovers: [] }
+}
+
+/** `setAside` is the key under which a file that could not be read was kept. */
+export async function readState(
+  store: Store,
+  name: string,
+  now: Date,
+  signal?: AbortSignal,
+): Promise<{ state: RenewState; setAside?: string }> {
+  const object = await store.get(renewKeys.state(name), { ...(signal && { signal }) })
+  if (object === undefined) return { state: emptyState(name) }
+  const state = parsed(object.bytes)
+  if (state?.name === name) return { state }
+  const setAside = renewKeys.broken(name, instantForKey(now))
+  await store.put(setAside, object.bytes, { contentType: 'application/json' })
+  return { state: emptyState(name), setAside }
+}
+
+export async function writeState(store: Store, state: RenewState): Promise<void> {
+  // No signal: a note about something that has happened is written even when the time is over.
+  const text = `${JSON.stringify(state, undefined, 2)}\n`
+  await store.put(renewKeys.state(state.name), text, { contentType: 'application/json' })
+}
+
+function parsed(bytes: Uint8Array): RenewState | undefined {
+  try {
+    const value = JSON.parse(Buffer.from(bytes).toString('utf8')) as RenewState
+    const whole =
+      value?.schema === 1 &&
+      [value.orders, value.waits].every((field) => field !== null && typeof field === 'object') &&
+      Array.isArray(value.leftovers)
+    return whole ? value : undefined
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,45 @@
+import { day, hour, minute } from '../base/clock.ts'
+import type { Failure } from '../base/failure.ts'
+import type { Wait } from './state.ts'
+
+/**
+ * First wait after a failed attempt. Let's Encrypt allows five failed validations per name and hour; growing from
+ * a quarter of an hour stays below that.
+ */
+const first = 15 * minute
+const most = day
+/** Near expiry an attempt every hour is worth more than politeness towards ourselves. */
+const emergencyMost = hour
+
+/** The wait after one more failure; `random` from 0 to 1 spreads it by up to a fifth. */
+export function nextWait(
+  now: Date,
+  before: Wait | undefined,
+  failure: Failure,
+  request: string,
+  random: number,
+): Wait {
+  const attempts = (before?.request === request ? before.attempts : 0) + 1
+  const own = Math.min(first * 2 ** (attempts - 1), most) * (1 + random / 5)
+  const asked = failure.retryAfterMs ?? 0
+  return {
+    attempts,
+    since: now.toISOString(),
+    notBefore: new Date(now.getTime() + Math.max(own, asked)).toISOString(),
+    ...(asked > 0 && { asked: new Date(now.getTime() + asked).toISOString() }),
+    request,
+    failure: failure.toJSON(),
+  }
+}
+
+/**
+ * When the next attempt may be made: nothing but the CA's own `Retry-After` holds it back when a person asks, and
+ * an hour at most near expiry. Another request ends a wait of ours, not one of the CA's.
+ */
+export function attemptAt(wait: Wait, request: string, emergency: boolean, force: boolean): Date {
+  const asked = wait.asked === undefined ? 0 : Date.parse(wait.asked)
+  if (force || wait.request !== request) return new Date(asked)
+  const own = Date.parse(wait.notBefore)
+  const capped = emergency ? Math.min(own, Date.parse(wait.since) + emergencyMost) : own
+  return new Date(Math.max(capped, asked))
+}
