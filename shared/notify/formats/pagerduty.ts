@@ -1,0 +1,75 @@
+import { digestOf } from '../../base/names.ts'
+import type { Notice } from '../../watch/notice.ts'
+import { noticeText, plain, truncateBytes } from '../text.ts'
+import type { WebhookFormat, WebhookRequest } from './format.ts'
+
+const severities = { critical: 'critical', warning: 'warning', info: 'info' } as const
+
+/**
+ * PagerDuty Events API v2. One event per condition, `dedup_key` from its key, so that a repeat or a worse threshold
+ * updates the incident and what is solved resolves it. Good news about what was never an incident is not sent.
+ */
+export const pagerduty: WebhookFormat = {
+  title: 'PagerDuty',
+  requests: ({ digest, secret }) => {
+    const routingKey = secret?.reveal() ?? ''
+    return digest.notices.flatMap((notice) => events(notice, routingKey))
+  },
+  judge: (status, body) => {
+    const said = typeof body === 'object' && body !== null ? (body as Record<string, unknown>) : {}
+    if (status === 202 || said.status === 'success') return { accepted: true }
+    return {
+      accepted: false,
+      kind: 'later',
+      ...(typeof said.message === 'string' ? { text: said.message } : {}),
+    }
+  },
+}
+
+function events(notice: Notice, routingKey: string): WebhookRequest[] {
+  if (notice.kind === 'rotated') return notice.solves.map((key) => resolve(key, routingKey))
+  if (notice.kind === 'solved') return notice.remaining === 0 ? [resolve(notice.key, routingKey)] : []
+  const { title, lines } = noticeText(notice)
+  const payload = {
+    summary: truncateBytes(title, 1_024),
+    source: plain(notice.where[0] ?? notice.certificate ?? 'cert-rotation'),
+    severity: severities[notice.severity],
+    timestamp: notice.at,
+    component: plain(notice.certificate ?? 'cert-rotation'),
+    ...(notice.owner === undefined ? {} : { group: plain(notice.owner) }),
+    class: notice.kind,
+    custom_details: details(lines),
+  }
+  return [
+    {
+      body: JSON.stringify({
+        routing_key: routingKey,
+        event_action: 'trigger',
+        dedup_key: dedupKey(notice.key),
+        client: 'cert-rotation',
+        payload,
+      }),
+    },
+  ]
+}
+
+function resolve(key: string, routingKey: string): WebhookRequest {
+  return {
+    body: JSON.stringify({ routing_key: routingKey, event_action: 'resolve', dedup_key: dedupKey(key) }),
+  }
+}
+
+/** At most 255 characters. */
+export function dedupKey(key: string): string {
+  const full = `cert-rotation/${plain(key, 1_000)}`
+  return full.length <= 255 ? full : `${full.slice(0, 220)}/${digestOf(key)}`
+}
+
+function details(lines: FormatLines): Record<string, string> {
+  const result: Record<string, string> = {}
+  for (const { label, value } of lines)
+    result[label] = result[label] === undefined ? value : `${result[label]}\n${value}`
+  return result
+}
+
+type FormatLines = ReturnType<typeof noticeText>['lines']

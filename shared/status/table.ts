@@ -1,0 +1,153 @@
+import { stripVTControlCharacters } from 'node:util'
+import { countText, durationText, instantText, relativeText } from '../watch/words.ts'
+import type { CertificateStatus, Health, StatusModel } from './model.ts'
+
+export interface TableOptions {
+  color: boolean
+  /** Columns of the terminal. */
+  width: number
+}
+
+const colours: Record<Health, string> = {
+  critical: '31;1',
+  warning: '33',
+  due: '36',
+  ok: '32',
+  unknown: '90',
+}
+const signs: Record<Health, string> = { critical: '✗', warning: '!', due: '↻', ok: '✓', unknown: '?' }
+
+/** The terminal's table: most urgent first, then what is wrong and what to do about it. */
+export function renderTable(model: StatusModel, options: TableOptions): string {
+  const paint = (code: string, text: string) => (options.color ? `\u001b[${code}m${text}\u001b[0m` : text)
+  const now = new Date(model.at)
+  const rows = model.certificates.map((certificate) => cells(certificate, now, options, paint))
+  const header = ['', 'CERTIFICATE', 'SERVED', 'LEFT', 'NEXT', 'LAST'].map((text) => paint('90', text))
+  const lines =
+    model.certificates.length === 0
+      ? ['No certificates are configured.']
+      : layout([header, ...rows], options.width)
+  const problems = model.certificates.flatMap(({ name, problems: list, health }) =>
+    list.slice(0, 3).flatMap((problem) => {
+      const action = problem.lines.find(({ label }) => label === 'You can')?.value
+      const title = problem.title.startsWith(name) ? problem.title : `${name}: ${problem.title}`
+      return [
+        `${paint(colours[health], '●')} ${title}`,
+        ...problem.lines
+          .filter(({ label }) => label === 'What')
+          .slice(0, 3)
+          .map(({ value }) => `  ${value}`),
+        ...(action === undefined ? [] : [`  ${paint('90', '→')} ${action}`]),
+      ]
+    }),
+  )
+  const wrapped = problems.flatMap((line) => wrap(line, options.width))
+  return [
+    ...lines,
+    '',
+    ...(wrapped.length === 0 ? [] : [...wrapped, '']),
+    ...footer(model, now, paint).flatMap((line) => wrap(line, options.width)),
+    '',
+  ].join('\n')
+}
+
+type Paint = (code: string, text: string) => string
+
+function cells(certificate: CertificateStatus, now: Date, { width }: TableOptions, paint: Paint): string[] {
+  const { health, leaf, domains, domainsAsExpected, next } = certificate
+  const colour = colours[health]
+  const served = domains.length === 0 ? '–' : `${domainsAsExpected}/${domains.length}`
+  const allServed = domains.length > 0 && domainsAsExpected === domains.length
+  const [last] = certificate.rotations
+  return [
+    paint(colour, signs[health]),
+    paint(health === 'ok' ? '0' : colour, shorten(certificate.name, width < 100 ? 24 : 36)) +
+      (certificate.managed ? '' : paint('90', ' (found)')),
+    allServed || domains.length === 0 ? served : paint('33', served),
+    leaf === undefined
+      ? paint('90', 'nothing seen')
+      : `${bar(leaf.shareLeft, colour, paint, width < 80 ? 6 : 12)} ${paint(colour, leftText(leaf.secondsLeft))}`,
+    nextText(next, now),
+    last === undefined ? paint('90', '–') : `${last.status} ${paint('90', relativeText(last.at, now))}`,
+  ]
+}
+
+function nextText({ act, at }: CertificateStatus['next'], now: Date): string {
+  if (at === undefined) return act
+  return Date.parse(at) <= now.getTime() && act !== 'expired'
+    ? `${act} now`
+    : `${act} ${at.slice(0, 16).replace('T', ' ')}`
+}
+
+/** What is left of the lifetime, in eighths of a cell. */
+function bar(share: number, colour: string, paint: Paint, width: number): string {
+  const eighths = Math.max(share > 0 ? 1 : 0, Math.round(share * width * 8))
+  const full = Math.floor(eighths / 8)
+  const part = eighths % 8 === 0 ? '' : '▏▎▍▌▋▊▉'.charAt((eighths % 8) - 1)
+  const rest = width - full - part.length
+  return paint(colour, '█'.repeat(full) + part) + paint('90', '·'.repeat(rest))
+}
+
+function leftText(seconds: number): string {
+  return seconds < 0 ? `expired ${durationText(seconds * 1_000)} ago` : durationText(seconds * 1_000)
+}
+
+function layout(rows: string[][], width: number): string[] {
+  const columns = rows[0]?.length ?? 0
+  const widths = Array.from({ length: columns }, (_, column) =>
+    Math.max(...rows.map((row) => textWidth(row[column] ?? ''))),
+  )
+  // What does not fit is left out from the right: the last outcome, then the next act.
+  let shown = columns
+  while (shown > 4 && widths.slice(0, shown).reduce((sum, each) => sum + each + 2, -2) > width) shown--
+  return rows.map((row) =>
+    row
+      .slice(0, shown)
+      .map((cell, column) =>
+        column === shown - 1 ? cell : cell + ' '.repeat((widths[column] ?? 0) - textWidth(cell)),
+      )
+      .join('  ')
+      .trimEnd(),
+  )
+}
+
+function textWidth(text: string): number {
+  return [...stripVTControlCharacters(text)].length
+}
+
+function shorten(text: string, most: number): string {
+  return text.length <= most ? text : `${text.slice(0, most - 1)}…`
+}
+
+function wrap(line: string, width: number): string[] {
+  if (textWidth(line) <= width) return [line]
+  const indent = '  '
+  const lines: string[] = []
+  let current = line.startsWith(indent) ? indent.slice(1) : ''
+  for (const word of line.trimStart().split(' ')) {
+    const candidate = current === '' ? word : `${current} ${word}`
+    if (textWidth(candidate) > width && current.trim() !== '') {
+      lines.push(current)
+      current = indent + word
+    } else current = candidate
+  }
+  return [...lines, current]
+}
+
+function footer({ summary, channels, quotas, lastTick }: StatusModel, now: Date, paint: Paint): string[] {
+  const lines = [
+    `${countText(summary.certificates, 'certificate')}, ${summary.domainsAsExpected} of ${countText(summary.domains, 'domain')} served as expected${summary.domainsNotSeen === 0 ? '' : `, ${summary.domainsNotSeen} not seen from here`}`,
+  ]
+  for (const { where, used, limit } of quotas) {
+    if (used >= limit * 0.85) lines.push(paint('33', `${where}: ${used} of ${limit} certificates used`))
+  }
+  for (const { name, pending, lastFailure } of channels) {
+    if (lastFailure !== undefined)
+      lines.push(
+        paint('33', `channel ${name}: ${countText(pending, 'message')} waiting; ${lastFailure.message}`),
+      )
+  }
+  if (lastTick !== undefined)
+    lines.push(paint('90', `last tick ${instantText(lastTick.at)}, ${relativeText(lastTick.at, now)}`))
+  return lines
+}

@@ -1,0 +1,130 @@
+import type { ProblemKind } from './notice.ts'
+
+/**
+ * What one certificate's watch remembers: field `alerts` of its state file. Everything is an instant or a label,
+ * so that a crash, an overlap or a jumping clock can at worst delay a message, never repeat one.
+ */
+export interface AlertMemory {
+  schema: 1
+  /** By leaf, `<fingerprint>@<notAfter in milliseconds>`: a new certificate starts with a clean slate. */
+  leaves: Record<string, LeafMemory>
+  /** Standing conditions by key. */
+  conditions: Record<string, ConditionMemory>
+  /** `at` and status of the concluded outcome that was handled last. */
+  outcome?: string
+}
+
+export interface LeafMemory {
+  notAfter: string
+  /** Hosts that served it when it was last seen. */
+  hosts: string[]
+  /** The most urgent crossing told: its label and the instant the crossing lies at. */
+  told?: { threshold: string; crossing: string; at: string; escalated: boolean }
+  /** The person was told that this certificate no longer matters. */
+  solved?: boolean
+  /** First of the consecutive ticks that did not see it, and how many. */
+  absent?: { since: string; ticks: number }
+  /** Since when the clock has been well behind the told crossing: it was told by a clock that ran ahead. */
+  behindSince?: string
+}
+
+export interface ConditionMemory {
+  kind: ProblemKind
+  /** First of the consecutive sightings, and how many. */
+  since: string
+  seen: number
+  /** A condition with another signature is another condition: told again. */
+  signature?: string
+  toldAt?: string
+  /** Told under an earlier signature: solved is owed even if the new form goes away before it is told. */
+  toldEarlier?: string
+  escalated?: boolean
+  /** First of the consecutive ticks that found it gone, and how many. */
+  gone?: { since: string; ticks: number }
+  where: string[]
+}
+
+/** Memory of what belongs to no state file: discovered certificates, quotas, the timer. `status/alerts.json`. */
+export interface RunMemory {
+  schema: 1
+  conditions: Record<string, ConditionMemory>
+  /** By `<where>/<certificate id>`. */
+  discovered: Record<string, AlertMemory>
+}
+
+/** Where the run-wide files lie in the store. */
+export const watchKeys = {
+  memory: 'status/alerts.json',
+  outbox: 'status/outbox.json',
+  lastTick: 'status/last-tick.json',
+} as const
+
+export function emptyAlertMemory(): AlertMemory {
+  return { schema: 1, leaves: {}, conditions: {} }
+}
+
+export function emptyRunMemory(): RunMemory {
+  return { schema: 1, conditions: {}, discovered: {} }
+}
+
+/** Reads field `alerts` of a state file; anything that is not ours (older, damaged) counts as no memory. */
+export function readAlertMemory(value: unknown): AlertMemory {
+  if (!isRecord(value) || value.schema !== 1) return emptyAlertMemory()
+  const leaves = recordOf(value.leaves, isLeafMemory)
+  const conditions = recordOf(value.conditions, isConditionMemory)
+  const outcome = typeof value.outcome === 'string' ? value.outcome : undefined
+  return { schema: 1, leaves, conditions, ...(outcome === undefined ? {} : { outcome }) }
+}
+
+/** Reads `status/alerts.json` as text; a missing or damaged file counts as no memory. */
+export function readRunMemory(text: string | undefined): RunMemory {
+  const value = parseJson(text)
+  if (!isRecord(value) || value.schema !== 1) return emptyRunMemory()
+  const discovered = Object.fromEntries(
+    Object.entries(isRecord(value.discovered) ? value.discovered : {}).map(([id, memory]) => [
+      id,
+      readAlertMemory(memory),
+    ]),
+  )
+  return { schema: 1, conditions: recordOf(value.conditions, isConditionMemory), discovered }
+}
+
+export function parseJson(text: string | undefined): unknown {
+  if (text === undefined) return undefined
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+export function isInstant(value: unknown): value is string {
+  return typeof value === 'string' && !Number.isNaN(Date.parse(value))
+}
+
+function recordOf<T>(value: unknown, accepts: (item: unknown) => item is T): Record<string, T> {
+  if (!isRecord(value)) return {}
+  const entries = Object.entries(value).filter((entry): entry is [string, T] => accepts(entry[1]))
+  return Object.fromEntries(entries)
+}
+
+function isLeafMemory(value: unknown): value is LeafMemory {
+  if (!isRecord(value) || !isInstant(value.notAfter) || !isStrings(value.hosts)) return false
+  const { told, absent } = value
+  if (told !== undefined && !(isRecord(told) && isInstant(told.crossing) && isInstant(told.at))) return false
+  return absent === undefined || (isRecord(absent) && isInstant(absent.since))
+}
+
+function isConditionMemory(value: unknown): value is ConditionMemory {
+  if (!isRecord(value) || typeof value.kind !== 'string' || !isInstant(value.since)) return false
+  if (typeof value.seen !== 'number' || !isStrings(value.where)) return false
+  return value.gone === undefined || (isRecord(value.gone) && isInstant(value.gone.since))
+}
+
+function isStrings(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every((item) => typeof item === 'string')
+}

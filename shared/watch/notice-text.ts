@@ -1,0 +1,113 @@
+import type { Notice } from './notice.ts'
+import { countText, durationText, instantText, listText, relativeText } from './words.ts'
+
+/** What a notice says to a person, before any format's escaping: facts first, one per line. */
+export interface NoticeText {
+  /** What: one short sentence. */
+  title: string
+  /** Label and value; labels are ours, values may hold anything that a certificate or a server says. */
+  lines: readonly { label: string; value: string }[]
+}
+
+/** Values come from certificates and servers: no line breaks, controls or bidirectional overrides reach a message. */
+export function plain(text: string, most = 300): string {
+  const clean = text
+    .replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, ' ')
+    .replace(/[\p{Cf}\p{Co}\p{Cn}\p{Cs}]/gu, '')
+    .trim()
+  return clean.length > most ? `${clean.slice(0, most - 1)}…` : clean
+}
+
+export function noticeText(notice: Notice): NoticeText {
+  const now = new Date(notice.at)
+  const lines: { label: string; value: string }[] = []
+  const add = (label: string, value: string) => {
+    if (value !== '') lines.push({ label, value: plain(value, 600) })
+  }
+  for (const detail of details(notice)) add('What', detail)
+  add('Where', listText(notice.where, 8))
+  if (notice.until !== undefined)
+    add('Until', `${instantText(notice.until)} (${relativeText(notice.until, now)})`)
+  add('Next', notice.next)
+  add('You can', notice.action)
+  return { title: plain(titleOf(notice, now), 200), lines }
+}
+
+function titleOf(notice: Notice, now: Date): string {
+  const name = notice.certificate ?? ''
+  switch (notice.kind) {
+    case 'near expiry':
+      return `${name} expires ${relativeText(notice.notAfter, now)}`
+    case 'expired':
+      return `${name} has expired`
+    case 'rotated':
+      return `${name} was rotated: ${countText(notice.domains, 'domain')} serve${notice.domains === 1 ? 's' : ''} the new certificate`
+    case 'unfinished':
+      return `${name}: a rotation has been unfinished for ${durationText(now.getTime() - Date.parse(notice.since))}`
+    case 'failed':
+      return `${name}: the rotation failed`
+    case 'rolled back':
+      return `${name}: the rotation was rolled back`
+    case 'refused':
+      return `${name}: the new bundle was refused`
+    case 'waiting for pair':
+      return `${name}: half a bundle has been waiting for ${durationText(now.getTime() - Date.parse(notice.since))}`
+    case 'renewal failing':
+      return `${name}: renewal has failed ${notice.attempts === 1 ? 'once' : `${notice.attempts} times`}`
+    case 'not served':
+      return `${name}: ${countText(notice.domains.length, 'domain')} ${servedTitle(notice)}`
+    case 'quota nearly used':
+      return `${notice.where.join(', ')}: ${notice.used} of ${notice.limit} certificates used`
+    case 'timer did not run':
+      return `The timer has not run since ${instantText(notice.lastTick)}`
+    case 'solved':
+      return `${name === '' ? notice.where.join(', ') : name}: solved (${notice.of})`
+  }
+}
+
+const servedTitles = {
+  nobody: 'without a certificate',
+  older: 'with an older certificate',
+  foreign: 'with a certificate that is not ours',
+  'incomplete chain': 'with an incomplete chain',
+  'wrong name': 'with a certificate for another name',
+} as const
+
+function servedTitle({ domains }: Extract<Notice, { kind: 'not served' }>): string {
+  const problems = new Set(domains.map(({ problem }) => problem))
+  const [only] = problems
+  return problems.size === 1 && only !== undefined ? servedTitles[only] : 'not as expected'
+}
+
+function details(notice: Notice): string[] {
+  switch (notice.kind) {
+    case 'near expiry':
+      return [`${notice.commonName} has passed the threshold ${notice.threshold}.`]
+    case 'expired':
+      return [`${notice.commonName} ended ${instantText(notice.notAfter)}; clients refuse it.`]
+    case 'rotated': {
+      const gap = notice.longestGapMs
+      const solves = notice.solves.length === 0 ? '' : 'What was told about it before is solved.'
+      return [gap === undefined ? '' : `Longest time without a certificate: ${durationText(gap)}.`, solves]
+    }
+    case 'unfinished':
+      return [`${notice.done} of ${notice.total} domains done since ${instantText(notice.since)}.`]
+    case 'failed':
+    case 'rolled back':
+      return [notice.sentence, ...notice.failures.slice(0, 3).map(({ message }) => message)]
+    case 'refused':
+      return [notice.sentence, ...notice.reasons.slice(0, 5)]
+    case 'waiting for pair':
+      return [notice.missing]
+    case 'renewal failing':
+      return [notice.failure.message]
+    case 'not served':
+      return notice.domains.slice(0, 8).map(({ host, gateway, detail }) => `${host} at ${gateway}: ${detail}`)
+    case 'quota nearly used':
+      return []
+    case 'timer did not run':
+      return [`That is ${durationText(notice.lateMs)} later than expected.`]
+    case 'solved':
+      return [`It was told ${instantText(notice.toldAt)}.`]
+  }
+}
