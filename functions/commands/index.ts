@@ -1,0 +1,17 @@
+export interface Command {
+  /** Returns the exit status. */
+  run(args: string[]): Promise<number>
+}
+
+/** Each command is loaded when it is asked for: `inspect` has no use for a cloud client. */
+export const commands: Record<string, () => Promise<Command>> = {
+  demo: () => import('./demo.ts'),
+  rotate: () => import('./rotate.ts'),
+  tick: () => import('./tick.ts'),
+  watch: () => import('./watch.ts'),
+  plan: () => import('./plan.ts'),
+  inspect: () => import('./inspect.ts'),
+  status: () => import('./status.ts'),
+  emulator: () => import('./emulator.ts'),
+  invoke: () => import('./invoke.ts'),
+}

@@ -1,0 +1,61 @@
+import { asFailure } from '../../shared/base/failure.ts'
+import { namesWithUploads } from '../../shared/rotation/incoming.ts'
+import { type Preview, preview } from '../../shared/rotation/preview.ts'
+import { painter } from './render.ts'
+import { openSession, useColor } from './session.ts'
+import { common, readArguments, UsageError } from './usage.ts'
+
+/** `cert-rotation plan [NAME...]`: what would be done and why, changing nothing. */
+export async function run(args: string[]): Promise<number> {
+  const { values, positionals } = readArguments({ args, options: common, allowPositionals: true })
+  const session = await openSession(values)
+  try {
+    const { wiring, parties } = session
+    const unknown = positionals.find((name) => !wiring.names.includes(name))
+    if (unknown)
+      throw new UsageError(
+        `${values.config} has no certificate ${unknown}; it has: ${wiring.names.join(', ')}`,
+      )
+    const uploaded = await namesWithUploads(wiring.store)
+    const names =
+      positionals.length > 0 ? positionals : wiring.names.filter((name) => uploaded.includes(name))
+    const previews: Preview[] = []
+    const failures: { certificate: string; message: string; next: string; code: string }[] = []
+    for (const name of names) {
+      try {
+        previews.push(await preview(await wiring.job(name, true), parties))
+      } catch (thrown) {
+        failures.push({ certificate: name, ...asFailure(thrown).toJSON() })
+      }
+    }
+    const exitStatus = failures.length > 0 || previews.some((one) => one.decision === 'refuse') ? 1 : 0
+    if (values.json)
+      process.stdout.write(`${JSON.stringify({ command: 'plan', exitStatus, plans: previews, failures })}\n`)
+    else process.stdout.write(render(previews, failures))
+    return exitStatus
+  } finally {
+    await session.close()
+  }
+}
+
+function render(
+  previews: Preview[],
+  failures: { certificate: string; message: string; next: string; code: string }[],
+): string {
+  const paint = painter(useColor(process.stdout))
+  const lines: string[] = []
+  for (const one of previews) {
+    const style = one.decision === 'refuse' ? 'red' : one.decision === 'rotate' ? 'cyan' : 'dim'
+    lines.push(`${paint('bold', one.certificate)}  ${paint(style, one.decision)}: ${one.sentence}`)
+    for (const check of one.checks)
+      if (check.result !== 'passed')
+        lines.push(`    ${check.result}: ${check.message} ${paint('dim', `[${check.code}]`)}`)
+    one.steps.forEach((step, index) => {
+      lines.push(`  ${String(index + 1).padStart(3)}. ${step.sentence}`)
+    })
+  }
+  for (const failure of failures)
+    lines.push(`${paint('red', '✗')} ${failure.certificate}: ${failure.message}`, `    ${failure.next}`)
+  if (lines.length === 0) lines.push('Nothing to do: nothing lies in incoming/.')
+  return `${lines.join('\n')}\n`
+}

@@ -1,0 +1,59 @@
+import type { ProgressEvent } from '../../shared/rotation/progress.ts'
+import type { Outcome } from '../../shared/rotation/state.ts'
+import type { JobReport } from '../../shared/runtime/jobs.ts'
+
+const codes = { red: 31, green: 32, yellow: 33, cyan: 36, dim: 2, bold: 1 }
+export type Paint = (style: keyof typeof codes, text: string) => string
+
+export function painter(color: boolean): Paint {
+  return (style, text) => (color ? `\u001b[${codes[style]}m${text}\u001b[0m` : text)
+}
+
+/** One line per step while a rotation runs. */
+export function renderProgress(color: boolean): (event: ProgressEvent) => string {
+  const paint = painter(color)
+  return (event) => {
+    if (event.kind === 'bundle') return `${paint('bold', event.certificate)}  ${event.sentence}\n`
+    if (event.kind === 'trouble') return `  ${paint('red', '✗')} ${event.sentence}\n`
+    const duration = event.durationMs === undefined ? '' : paint('dim', ` ${Math.round(event.durationMs)} ms`)
+    return `  ${paint('green', '✓')} ${event.sentence}${duration}\n`
+  }
+}
+
+const marks: Record<Outcome['status'], [keyof typeof codes, string]> = {
+  rotated: ['green', '✓'],
+  'already deployed': ['green', '✓'],
+  waiting: ['yellow', '…'],
+  unfinished: ['yellow', '…'],
+  superseded: ['yellow', '…'],
+  refused: ['red', '✗'],
+  'rolled back': ['red', '✗'],
+  failed: ['red', '✗'],
+}
+
+/** The end of a command: one line per certificate, then what to do about what went wrong. */
+export function renderReport(report: JobReport, color: boolean): string {
+  const paint = painter(color)
+  const lines: string[] = []
+  for (const outcome of report.outcomes) {
+    const [style, mark] = marks[outcome.status]
+    lines.push(
+      `${paint(style, mark)} ${paint('bold', outcome.certificate)}  ${paint(style, outcome.status)}: ${outcome.sentence}`,
+    )
+    for (const check of outcome.checks)
+      if (check.result === 'refused') lines.push(`    ${check.message} ${paint('dim', `[${check.code}]`)}`)
+    for (const repair of outcome.repairs) lines.push(paint('dim', `    repaired: ${repair.message}`))
+    for (const domain of outcome.domains)
+      if (domain.failure) lines.push(`    ${domain.host}: ${domain.status}: ${domain.failure.message}`)
+    for (const failure of outcome.failures)
+      lines.push(`    ${failure.next} ${paint('dim', `[${failure.code}]`)}`)
+  }
+  for (const { failure } of report.failures) {
+    lines.push(
+      `${paint('red', '✗')} ${failure.message} ${paint('dim', `[${failure.code}]`)}`,
+      `    ${failure.next}`,
+    )
+  }
+  if (lines.length === 0) lines.push('Nothing to do: nothing lies in incoming/.')
+  return `${lines.join('\n')}\n`
+}

@@ -1,0 +1,109 @@
+import { randomBytes } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { dirname, resolve } from 'node:path'
+import { systemClock } from '../../shared/base/clock.ts'
+import { Failure } from '../../shared/base/failure.ts'
+import type { Log } from '../../shared/base/log.ts'
+import { loadConfig } from '../../shared/config/load.ts'
+import type { Parties } from '../../shared/rotation/parties.ts'
+import { noDeadline } from '../../shared/runtime/context.ts'
+import { exitStatus, type JobReport } from '../../shared/runtime/jobs.ts'
+import { createLog, type LogLevel, terminalDestination } from '../../shared/runtime/logger.ts'
+import { openWiring, type Wiring } from '../../shared/wire/cloud.ts'
+import { renderProgress, renderReport } from './render.ts'
+
+export interface CommonOptions {
+  config: string
+  json: boolean
+  quiet: boolean
+}
+
+export interface Session {
+  wiring: Wiring
+  parties: Parties
+  log: Log
+  close(): Promise<void>
+}
+
+export const useColor = (stream: NodeJS.WriteStream): boolean =>
+  Boolean(stream.isTTY) && process.env.NO_COLOR === undefined
+
+/** Logs go to standard error: JSON lines with `--json` or where no person looks, else short lines. */
+export function terminalLog(options: CommonOptions): Log {
+  const level = (process.env.LOG_LEVEL ??
+    (options.json ? 'info' : options.quiet ? 'error' : 'warn')) as LogLevel
+  const write = (text: string) => process.stderr.write(text)
+  return createLog(level, options.json ? { write } : terminalDestination(write, useColor(process.stderr)))
+}
+
+export async function readConfig(file: string, inFunction = false) {
+  let text: string
+  try {
+    text = await readFile(file, 'utf8')
+  } catch (cause) {
+    throw new Failure({
+      code: 'config.missing',
+      kind: 'never',
+      message: `There is no readable config at ${file}`,
+      next: 'Write one (README, "The config"), or name it with --config.',
+      cause,
+    })
+  }
+  return loadConfig(text, { file, environment: process.env, inFunction })
+}
+
+/** The config, the outside and a run that ends at Ctrl-C: the first asks for a clean end, the second is one. */
+export async function openSession(options: CommonOptions): Promise<Session> {
+  const config = await readConfig(options.config)
+  const log = terminalLog(options)
+  const controller = new AbortController()
+  const stop = () => {
+    if (controller.signal.aborted) process.exit(130)
+    process.stderr.write('Stopping after the step that is under way; press Ctrl-C again to stop at once.\n')
+    controller.abort(new Error('stopped by the user'))
+  }
+  process.on('SIGINT', stop)
+  process.on('SIGTERM', stop)
+  const wiring = await openWiring({
+    config,
+    folder: dirname(resolve(options.config)),
+    clock: systemClock,
+    random: Math.random,
+    log,
+    write: (text) => void (options.json ? process.stderr : process.stdout).write(text),
+    owner: `${hostname()} process ${process.pid} ${randomBytes(3).toString('hex')}`,
+  })
+  const show = options.json || options.quiet ? undefined : renderProgress(useColor(process.stdout))
+  const parties = wiring.parties({
+    deadline: noDeadline(controller.signal),
+    ...(show ? { progress: (event) => process.stdout.write(show(event)) } : {}),
+  })
+  return {
+    wiring,
+    parties,
+    log,
+    async close() {
+      process.off('SIGINT', stop)
+      process.off('SIGTERM', stop)
+      await wiring.close()
+    },
+  }
+}
+
+/** Prints what came of a job, as people or programs read it, and returns the exit status. */
+export function tell(command: string, report: JobReport, options: CommonOptions): number {
+  const status = exitStatus(report)
+  if (options.json) {
+    const failures = report.failures.map(({ certificate, failure }) => ({
+      ...(certificate ? { certificate } : {}),
+      ...failure.toJSON(),
+    }))
+    process.stdout.write(
+      `${JSON.stringify({ command, exitStatus: status, outcomes: report.outcomes, failures })}\n`,
+    )
+  } else if (!options.quiet || status !== 0) {
+    process.stdout.write(renderReport(report, useColor(process.stdout)))
+  }
+  return status
+}

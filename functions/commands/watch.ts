@@ -1,0 +1,54 @@
+import { minute, second, systemClock } from '../../shared/base/clock.ts'
+import { asFailure } from '../../shared/base/failure.ts'
+import { namesWithUploads } from '../../shared/rotation/incoming.ts'
+import { rotateUploads } from '../../shared/runtime/jobs.ts'
+import { tick } from '../../shared/runtime/tick.ts'
+import { openSession, tell } from './session.ts'
+import { common, readArguments, UsageError } from './usage.ts'
+
+/** `cert-rotation watch`: the whole service on one machine: uploads within seconds, the timer's job every few minutes. */
+export async function run(args: string[]): Promise<number> {
+  const { values } = readArguments({
+    args,
+    options: { ...common, every: { type: 'string', default: '5' }, poll: { type: 'string', default: '5' } },
+  })
+  const every = milliseconds(values.every, minute, '--every takes minutes')
+  const poll = milliseconds(values.poll, second, '--poll takes seconds')
+  const session = await openSession(values)
+  const { wiring, parties, log } = session
+  const { signal } = parties.deadline
+  if (!values.quiet && !values.json)
+    process.stdout.write(
+      `Watching ${wiring.store.description}; ticking every ${values.every} min. Ctrl-C stops.\n`,
+    )
+  let nextTick = systemClock.monotonic()
+  try {
+    while (!signal.aborted) {
+      try {
+        if (systemClock.monotonic() >= nextTick) {
+          nextTick = systemClock.monotonic() + every
+          tell('tick', await tick(wiring, parties), values)
+        } else {
+          const names = await namesWithUploads(wiring.store)
+          const report =
+            names.length > 0 ? await rotateUploads(wiring, parties, { names, byPerson: false }) : undefined
+          const news = report?.outcomes.some(({ status }) => status !== 'waiting')
+          if (report && news) tell('rotate', report, values)
+        }
+      } catch (thrown) {
+        const failure = asFailure(thrown)
+        log.error(failure.message, { failure })
+      }
+      await systemClock.sleep(poll, signal).catch(() => undefined)
+    }
+    return 0
+  } finally {
+    await session.close()
+  }
+}
+
+function milliseconds(text: string, unit: number, message: string): number {
+  const value = Number(text) * unit
+  if (!(value > 0)) throw new UsageError(message)
+  return value
+}

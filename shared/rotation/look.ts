@@ -1,0 +1,128 @@
+import { domainToASCII } from 'node:url'
+import { second } from '../base/clock.ts'
+import { Failure } from '../base/failure.ts'
+import type { DomainConfig, GatewayConfig, VerifyConfig } from '../config/schema.ts'
+import type { DomainBinding, Gateway } from '../gateway/port.ts'
+import type { ProbeTarget, ServedCertificate } from '../probe/port.ts'
+import { inParallel } from './parallel.ts'
+import type { Job, Parties } from './parties.ts'
+
+/** Everything the plan needs to know about the world, gathered before anything is decided. */
+export interface GatewayView {
+  /** `apig:<instance>`: the gateway's name in state, plan and outcome. */
+  key: string
+  config: GatewayConfig
+  gateway: Gateway
+  domains: DomainView[]
+}
+
+export interface DomainView {
+  /** `apig:<instance>/<group>/<domain>`. */
+  target: string
+  host: string
+  binding: DomainBinding
+  /** Undefined where verification is switched off for this domain. */
+  probe: ProbeTarget | undefined
+  servedBefore?: ServedCertificate
+}
+
+/** A label that nobody gives to a real host: a wildcard domain is asked for a name below it. */
+const WILDCARD_LABEL = 'cert-rotation-check'
+
+/** Handshakes before the change may take this share of the time that is left, and never longer than this. */
+const PROBE_SHARE = 0.2
+const PROBE_LIMIT_MS = 8 * second
+
+export function gatewayKey(config: Pick<GatewayConfig, 'flavour' | 'instanceId'>): string {
+  return `${config.flavour}:${config.instanceId}`
+}
+
+export async function lookAtGateways(job: Job, parties: Parties): Promise<GatewayView[]> {
+  return Promise.all(job.config.gateways.map((config) => lookAtGateway(config, parties)))
+}
+
+async function lookAtGateway(config: GatewayConfig, parties: Parties): Promise<GatewayView> {
+  const gateway = parties.gatewayFor(config)
+  const key = gatewayKey(config)
+  const present = await gateway.domains()
+  const domains = config.domains.map((domain) => {
+    const binding = findDomain(domain, present, gateway)
+    const verify = verifyOf(domain) ?? config.verify
+    const probe = probeTarget(binding.host, verify)
+    return { target: `${key}/${binding.groupId}/${binding.domainId}`, host: binding.host, binding, probe }
+  })
+  return { key, config, gateway, domains: uniqueTargets(domains) }
+}
+
+/** A domain written by name and by id is one domain. */
+function uniqueTargets(domains: DomainView[]): DomainView[] {
+  return [...new Map(domains.map((domain) => [domain.target, domain])).values()]
+}
+
+function findDomain(domain: DomainConfig, present: DomainBinding[], gateway: Gateway): DomainBinding {
+  const wanted = typeof domain === 'string' ? { host: domain } : domain
+  const found =
+    'domainId' in wanted
+      ? present.find((one) => one.domainId === wanted.domainId && one.groupId === wanted.groupId)
+      : present.find((one) => sameHost(one.host, wanted.host))
+  if (found && (!wanted.host || sameHost(found.host, wanted.host))) return found
+  const asked = 'domainId' in wanted ? `${wanted.groupId}/${wanted.domainId}` : wanted.host
+  throw new Failure({
+    code: 'gateway.unknown-domain',
+    kind: 'later',
+    message: found
+      ? `${asked} on ${gateway.description} is ${found.host}, not ${wanted.host}`
+      : `No API group on ${gateway.description} has the domain ${asked}`,
+    next: `Bind the domain to an API group there, or correct certificates.<name>.gateways[].domains; the gateway has: ${listed(present)}.`,
+    facts: { gateway: gateway.description, domain: String(asked) },
+  })
+}
+
+/** People write `bücher.example`, gateways keep `xn--bcher-kva.example`. */
+function sameHost(bound: string, written: string | undefined): boolean {
+  return written !== undefined && asciiHost(bound) === asciiHost(written)
+}
+
+function asciiHost(host: string): string {
+  return host.startsWith('*.') ? `*.${domainToASCII(host.slice(2))}` : domainToASCII(host)
+}
+
+function listed(present: DomainBinding[]): string {
+  const hosts = [...new Set(present.map((one) => one.host))].sort()
+  if (hosts.length === 0) return 'no domains at all'
+  return hosts.length <= 6 ? hosts.join(', ') : `${hosts.slice(0, 6).join(', ')} and ${hosts.length - 6} more`
+}
+
+function verifyOf(domain: DomainConfig): VerifyConfig | undefined {
+  return typeof domain === 'string' ? undefined : domain.verify
+}
+
+/** Where to shake hands: the name itself on port 443 unless the config says otherwise. */
+export function probeTarget(host: string, verify: VerifyConfig | undefined): ProbeTarget | undefined {
+  if (verify === false) return undefined
+  const serverName = verify?.serverName ?? host.replace(/^\*/, WILDCARD_LABEL)
+  const match = /^(?:\[([^\]]+)\]|([^:]+))(?::(\d+))?$/.exec(verify?.connect ?? serverName)
+  return { serverName, host: match?.[1] ?? match?.[2] ?? serverName, port: Number(match?.[3] ?? 443) }
+}
+
+/**
+ * What every domain serves before anything is changed: for the downgrade check, and to recognise the
+ * predecessor again after an undo. Best effort: a function that cannot reach its gateway still rotates.
+ */
+export async function probeBefore(views: GatewayView[], parties: Parties): Promise<void> {
+  const limit = Math.min(PROBE_LIMIT_MS, parties.deadline.remainingMs() * PROBE_SHARE)
+  const until = parties.clock.monotonic() + limit
+  const unreachable = new Set<string>()
+  await inParallel(
+    32,
+    views.flatMap((view) => view.domains),
+    async (domain) => {
+      if (!domain.probe || domain.binding.certificates.length === 0) return
+      const address = `${domain.probe.host}:${domain.probe.port}`
+      if (unreachable.has(address) || parties.clock.monotonic() > until) return
+      const result = await parties.probe.handshake(domain.probe)
+      if (!result.reached) unreachable.add(address)
+      else if (result.served) domain.servedBefore = result.served
+    },
+  )
+}

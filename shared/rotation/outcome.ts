@@ -1,0 +1,97 @@
+import type { Failure } from '../base/failure.ts'
+import type { CheckResult, Repair } from '../certificate/bundle.ts'
+import type { RunEnd } from './run.ts'
+import type { Run } from './run-context.ts'
+import type { BundleFacts, DomainOutcome, Outcome, OutcomeStatus, RecordedDomain } from './state.ts'
+
+export interface OutcomeInit {
+  certificate: string
+  status: OutcomeStatus
+  begunAt: Date
+  endedAt: Date
+  sentence: string
+  bundle?: BundleFacts | undefined
+  checks?: CheckResult[]
+  repairs?: Repair[]
+  domains?: DomainOutcome[]
+  pushed?: Outcome['pushed']
+  failures?: Failure[]
+}
+
+export function makeOutcome(init: OutcomeInit): Outcome {
+  return {
+    certificate: init.certificate,
+    status: init.status,
+    at: init.endedAt.toISOString(),
+    durationMs: init.endedAt.getTime() - init.begunAt.getTime(),
+    ...(init.bundle ? { bundle: init.bundle } : {}),
+    sentence: init.sentence,
+    checks: (init.checks ?? []).map(({ code, result, message }) => ({ code, result, message })),
+    repairs: (init.repairs ?? []).map(({ code, message }) => ({ code, message })),
+    domains: init.domains ?? [],
+    pushed: init.pushed ?? [],
+    failures: (init.failures ?? []).map((failure) => failure.toJSON()),
+  }
+}
+
+/** What came of each domain, from its record and from what went wrong in this run. */
+export function domainOutcomes(run: Run, begunAt: Date): DomainOutcome[] {
+  return Object.entries(run.current.domains).map(([target, record]) => {
+    const failure = record.givenUp ?? run.troubles.get(target)?.toJSON()
+    return {
+      gateway: record.gateway,
+      host: record.host,
+      status: statusOf(record, failure !== undefined, begunAt),
+      ...(record.gapMs === undefined ? {} : { gapMs: record.gapMs }),
+      ...(failure ? { failure } : {}),
+      ...(record.unverified ? { note: record.unverified } : {}),
+    }
+  })
+}
+
+function statusOf(record: RecordedDomain, failed: boolean, begunAt: Date): DomainOutcome['status'] {
+  if (record.bareSince) return 'without certificate'
+  if (record.restoredAt && !record.boundAt) return 'restored'
+  if (record.givenUp) return record.boundAt || record.predecessor ? 'failed' : 'without certificate'
+  if (record.servedAt) return record.servedAt < begunAt.toISOString() ? 'already served' : 'served'
+  if (record.unverified) return 'bound, not verified'
+  if (record.boundAt) return 'bound'
+  return failed ? 'failed' : 'untouched'
+}
+
+/** How a run as a whole came out. `first`: this bundle had not been concluded before. */
+export function runStatus(run: Run, end: RunEnd, first: boolean, acted: boolean): OutcomeStatus {
+  const records = Object.values(run.current.domains)
+  const done = records.filter((record) => record.servedAt || record.unverified).length
+  const givenUp = records.filter((record) => record.givenUp)
+  const troubles = [...run.troubles.values()]
+  const undoPending = givenUp.some((record) => record.predecessor && !record.restoredAt)
+  if (end === 'out of time' || undoPending || troubles.some((failure) => failure.kind !== 'never'))
+    return 'unfinished'
+  if (end === 'stopped at the canary' || (givenUp.length > 0 && done === 0)) return 'rolled back'
+  if (givenUp.length > 0 || troubles.length > 0) return 'failed'
+  if (done < records.length) return 'unfinished'
+  return first || acted ? 'rotated' : 'already deployed'
+}
+
+export function runSentence(run: Run, status: OutcomeStatus): string {
+  const records = Object.values(run.current.domains)
+  const served = records.filter((record) => record.servedAt).length
+  const bound = records.filter((record) => record.unverified && !record.servedAt).length
+  const restored = records.filter((record) => record.restoredAt && !record.boundAt).length
+  const all = records.length
+  const until = run.current.bundle.notAfter.slice(0, 10)
+  const reason = [...run.troubles.values()][0]?.message
+  switch (status) {
+    case 'rotated':
+      return `${served} of ${all} domains serve the new certificate${bound > 0 ? `, ${bound} bound but not verified` : ''}; valid until ${until}`
+    case 'already deployed':
+      return `nothing to do: this bundle is in service on all ${all} domains; valid until ${until}`
+    case 'unfinished':
+      return `${served + bound} of ${all} domains done; the next run goes on${reason ? `: ${reason}` : ''}`
+    case 'rolled back':
+      return `the new certificate did not go into service; ${restored} domain(s) have their predecessor, the others were not touched${reason ? `: ${reason}` : ''}`
+    default:
+      return `${served + bound} of ${all} domains have the new certificate, ${restored} kept their predecessor${reason ? `: ${reason}` : ''}`
+  }
+}

@@ -1,0 +1,80 @@
+import type { CheckResult } from '../certificate/bundle.ts'
+import { readObjects } from '../certificate/read-objects.ts'
+import { judge } from '../certificate/verdict.ts'
+import { collectUpload, readOptions } from './incoming.ts'
+import { emptyState, readState } from './journal.ts'
+import { lookAtGateways, probeBefore } from './look.ts'
+import { makePlan } from './make-plan.ts'
+import { factsOf } from './material.ts'
+import type { Job, Parties } from './parties.ts'
+import { type Step, sentenceFor } from './plan.ts'
+import type { BundleFacts } from './state.ts'
+
+export interface PlannedStep {
+  step: Step['kind']
+  /** Idempotency key. */
+  key: string
+  sentence: string
+}
+
+/** What a rotation would do now, and why; `cert-rotation plan`. */
+export interface Preview {
+  certificate: string
+  decision: 'rotate' | 'nothing to do' | 'refuse' | 'wait' | 'no bundle'
+  sentence: string
+  bundle?: BundleFacts
+  checks: CheckResult[]
+  steps: PlannedStep[]
+}
+
+/** Looks at everything a rotation looks at, without the lease and without changing anything. */
+export async function preview(job: Job, parties: Parties): Promise<Preview> {
+  const base = { certificate: job.name, checks: [], steps: [] }
+  const upload = await collectUpload(parties.store, job.name)
+  if (upload.objects.length === 0)
+    return { ...base, decision: 'no bundle', sentence: `nothing lies in incoming/${job.name}/` }
+  const reading = readObjects(upload.objects, readOptions(job, parties))
+  if (reading.kind === 'waiting')
+    return {
+      ...base,
+      decision: 'wait',
+      sentence: `the ${reading.missing} is still missing; there is ${reading.found.join(', ')}`,
+    }
+  if (reading.kind === 'unreadable')
+    return {
+      ...base,
+      decision: 'refuse',
+      sentence: reading.problems[0]?.message ?? 'unreadable',
+      checks: reading.problems,
+    }
+  const { bundle } = reading
+  const views = await lookAtGateways(job, parties)
+  await probeBefore(views, parties)
+  const domains = views.flatMap((view) => view.domains)
+  const served = domains.flatMap(({ servedBefore }) => (servedBefore ? [servedBefore] : []))
+  const verdict = judge(bundle, {
+    at: parties.clock.now(),
+    domains: domains.map((domain) => domain.host),
+    trust: job.trust,
+    served: served.filter((one) => one.fingerprint !== bundle.leaf.fingerprint),
+    allowDowngrade: job.config.allowDowngrade,
+  })
+  const facts = factsOf(bundle)
+  const refusal = verdict.checks.find((check) => check.result === 'refused')
+  if (refusal)
+    return { ...base, decision: 'refuse', sentence: refusal.message, bundle: facts, checks: verdict.checks }
+  const state = (await readState(job.name, parties)) ?? emptyState(job.name)
+  const { plan } = await makePlan(job, parties, { state }, facts, views)
+  const steps = plan.steps.map((step) => ({ step: step.kind, key: step.key, sentence: sentenceFor(step) }))
+  return {
+    ...base,
+    bundle: facts,
+    checks: verdict.checks,
+    steps,
+    decision: steps.length > 0 ? 'rotate' : 'nothing to do',
+    sentence:
+      steps.length > 0
+        ? `${steps.length} steps for ${domains.length} domains`
+        : 'this bundle is in service everywhere',
+  }
+}

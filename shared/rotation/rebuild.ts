@@ -1,0 +1,85 @@
+import { keys } from '../base/names.ts'
+import type { Parties } from './parties.ts'
+import type { CreatedCertificate, Deployed, Outcome, RotationState } from './state.ts'
+
+/** What `conclude` writes beside a deployed bundle; enough to know what is ours when the state file is gone. */
+export interface ResultFile extends Outcome {
+  created?: CreatedCertificate[]
+  deployed?: Deployed
+}
+
+/** More folders than this are history, not state. */
+const READ_RESULTS = 20
+
+/**
+ * A lost state file is put together again from the `result.json` files under `deployed/` and `rejected/`: which bundle was in
+ * service last, and which certificates this tool created (nothing else may ever be deleted).
+ */
+export async function rebuiltState(
+  empty: RotationState,
+  parties: Pick<Parties, 'store' | 'log'>,
+): Promise<RotationState> {
+  const folders = [keys.deployed(empty.name), keys.rejected(empty.name)]
+  const listings = await Promise.all(folders.map((folder) => parties.store.list(folder)))
+  const results = listings.flatMap((objects) =>
+    objects.filter((object) => object.key.endsWith('/result.json')).slice(-READ_RESULTS),
+  )
+  const created = new Map<string, CreatedCertificate>()
+  let deployed: Deployed | undefined
+  for (const { key } of results) {
+    const result = parseResult((await parties.store.get(key))?.bytes)
+    if (!result) {
+      parties.log.warn(`${key} is not readable and is passed over`, { key })
+      continue
+    }
+    for (const certificate of result.created ?? [])
+      created.set(`${certificate.where} ${certificate.id}`, certificate)
+    if (result.deployed && (!deployed || result.deployed.at > deployed.at)) deployed = result.deployed
+  }
+  return { ...empty, created: [...created.values()], ...(deployed ? { deployed } : {}) }
+}
+
+/**
+ * An older copy of the state file knows less than `deployed/` does: what was put into service and created after it
+ * was taken is learnt again. One listing tells whether there is anything newer.
+ */
+export async function caughtUp(
+  state: RotationState,
+  parties: Pick<Parties, 'store' | 'log'>,
+): Promise<RotationState> {
+  const prefix = keys.deployed(state.name)
+  const known = state.deployed?.folder ?? ''
+  const newer = (await parties.store.list(prefix)).some(({ key }) => {
+    const folder = key.slice(prefix.length).split('/')[0]!
+    return key.endsWith('/result.json') && folder > known && state.moving?.to !== `${prefix}${folder}/`
+  })
+  if (!newer) return state
+  const rebuilt = await rebuiltState({ ...state, outcomes: state.outcomes }, parties)
+  if (!rebuilt.deployed || rebuilt.deployed.folder <= known) return state
+  parties.log.warn(
+    `The state file of ${state.name} is older than what lies in ${prefix}; it is brought up to date from there`,
+    { certificate: state.name },
+  )
+  const ours = new Map([...rebuilt.created, ...state.created].map((one) => [`${one.where} ${one.id}`, one]))
+  // The rotation that it believes to be under way was overtaken: its way back leads nowhere any more.
+  const { current, ...rest } = state
+  const overtaken = current !== undefined && current.startedAt < rebuilt.deployed.at
+  return {
+    ...rest,
+    ...(current && !overtaken ? { current } : {}),
+    deployed: rebuilt.deployed,
+    created: [...ours.values()],
+  }
+}
+
+function parseResult(bytes: Uint8Array | undefined): ResultFile | undefined {
+  if (!bytes) return undefined
+  try {
+    const parsed = JSON.parse(new TextDecoder().decode(bytes)) as ResultFile
+    return typeof parsed === 'object' && parsed !== null && typeof parsed.certificate === 'string'
+      ? parsed
+      : undefined
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,137 @@
+import { asFailure, type Failure } from '../base/failure.ts'
+import { bindDomain } from './bind.ts'
+import { createOnce } from './create.ts'
+import { inParallel } from './parallel.ts'
+import { OutOfTime } from './perform.ts'
+import type { BindStep, Plan, Step } from './plan.ts'
+import { importAndPush } from './push.ts'
+import { restoreDomain } from './restore.ts'
+import { LeaseLost, type Run, recordOf } from './run-context.ts'
+import { updateCertificate } from './update.ts'
+import { verifyDomain } from './verify.ts'
+
+/** A gateway that fails for this many domains is left alone until the next run. */
+const TROUBLES_PER_GATEWAY = 3
+/** Handshakes are cheap and mostly waiting. */
+const VERIFY_CONCURRENCY = 32
+
+export type RunEnd = 'complete' | 'stopped at the canary' | 'out of time'
+
+type ServingStep = BindStep | Extract<Step, { kind: 'update' }>
+
+/** Carries a plan out: restore what was given up, create, canary, everybody else, import and push. */
+export async function runPlan(run: Run, plan: Plan): Promise<RunEnd> {
+  try {
+    await restoreEveryone(run, plan)
+    await createEverywhere(run, plan)
+    if (!(await canaryServes(run, plan))) return 'stopped at the canary'
+    await serveEveryone(run, plan)
+    if (somebodyIsServed(run) || run.job.config.gateways.length === 0) await importAndPush(run, plan)
+    return 'complete'
+  } catch (thrown) {
+    const failure = asFailure(thrown)
+    if (failure instanceof OutOfTime || failure instanceof LeaseLost) {
+      run.parties.log.info(failure.message, { failure })
+      return 'out of time'
+    }
+    throw failure
+  }
+}
+
+/** An undo that was cut short is brought to its end, and looked at: first all of the one, then of the other. */
+async function restoreEveryone(run: Run, plan: Plan): Promise<void> {
+  const steps = plan.steps.filter((step) => step.kind === 'restore')
+  for (const step of steps)
+    if (!recordOf(run, step.domain).restoredAt) await restoreDomain(run, step.gateway, step.domain)
+  await inParallel(VERIFY_CONCURRENCY, steps, (step) => verifyDomain(run, step.gateway, step.domain))
+}
+
+/** At all gateways side by side; nothing is left under way when one of them fails. */
+async function createEverywhere(run: Run, plan: Plan): Promise<void> {
+  const creates = plan.steps.filter((step) => step.kind === 'create')
+  const ends = await Promise.allSettled(creates.map((step) => createOnce(run, step)))
+  await run.journal.save()
+  for (const end of ends) if (end.status === 'rejected') throw end.reason
+}
+
+/**
+ * One domain goes first, and the rest follow only when it serves the new certificate. A domain that is served
+ * already (by an earlier invocation) is canary enough; one that cannot be verified from here does not hold the
+ * others up.
+ */
+async function canaryServes(run: Run, plan: Plan): Promise<boolean> {
+  if (somebodyIsServed(run)) return true
+  const records = Object.values(run.current.domains)
+  if (records.some((record) => record.givenUp)) return false
+  const bound = plan.steps.find((step) => step.kind === 'verify')
+  const steps = plan.steps.filter(isServing)
+  const canary = steps.find((step) => step.kind !== 'update') ?? steps[0]
+  if (bound?.kind === 'verify') await verifyDomain(run, bound.gateway, bound.domain)
+  else if (canary) await serve(run, canary)
+  else return true
+  return !Object.values(run.current.domains).some((record) => record.givenUp) && !hasTroubleAt(run, canary)
+}
+
+function hasTroubleAt(run: Run, canary: ServingStep | undefined): boolean {
+  if (!canary) return false
+  const targets = canary.kind === 'update' ? canary.domains : [canary.domain]
+  return targets.some((target) => run.troubles.has(target))
+}
+
+/** Gateways side by side, their domains with bounded concurrency; then all handshakes. */
+async function serveEveryone(run: Run, plan: Plan): Promise<void> {
+  const ends = await Promise.allSettled(
+    [...run.views.keys()].map((gateway) =>
+      inParallel(
+        run.job.concurrency,
+        plan.steps.filter(isServing).filter((step) => step.gateway === gateway && !isBound(run, step)),
+        async (step) => {
+          if (troublesAt(run, gateway) < TROUBLES_PER_GATEWAY) await bind(run, step)
+        },
+      ),
+    ),
+  )
+  await inParallel(VERIFY_CONCURRENCY, Object.entries(run.current.domains), ([target, record]) =>
+    verifyDomain(run, record.gateway, target),
+  )
+  for (const end of ends) if (end.status === 'rejected') throw end.reason
+}
+
+async function serve(run: Run, step: ServingStep): Promise<void> {
+  await bind(run, step)
+  for (const target of step.kind === 'update' ? step.domains : [step.domain])
+    await verifyDomain(run, step.gateway, target)
+}
+
+function bind(run: Run, step: ServingStep): Promise<void> {
+  return step.kind === 'update' ? updateCertificate(run, step) : bindDomain(run, step)
+}
+
+function isServing(step: Step): step is ServingStep {
+  return step.kind === 'bind' || step.kind === 'add' || step.kind === 'update'
+}
+
+/** Done by the canary a moment ago. */
+function isBound(run: Run, step: ServingStep): boolean {
+  return (
+    run.journal.noted(step.key) !== undefined &&
+    targetsOf(step).every((target) => recordOf(run, target).boundAt)
+  )
+}
+
+function targetsOf(step: ServingStep): string[] {
+  return step.kind === 'update' ? step.domains : [step.domain]
+}
+
+function somebodyIsServed(run: Run): boolean {
+  return Object.values(run.current.domains).some((record) => record.servedAt || record.unverified)
+}
+
+function troublesAt(run: Run, gateway: string): number {
+  return [...run.troubles.keys()].filter((target) => target.startsWith(`${gateway}/`)).length
+}
+
+/** What a run that did not end well leaves for the next one. */
+export function laterFailure(run: Run): Failure | undefined {
+  return [...run.troubles.values()].find((failure) => failure.kind !== 'never')
+}

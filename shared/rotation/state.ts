@@ -1,0 +1,183 @@
+import type { FailureReport } from '../base/failure.ts'
+import type { BoundCertificate, DomainRef, Flavour, Scope } from '../gateway/port.ts'
+import type { PushTarget } from '../manager/port.ts'
+
+/**
+ * `state/<name>.json`: everything that must survive an invocation. Small, never key material, and never the
+ * only witness: whatever it says about the outside is asked again before anything is done.
+ */
+export interface RotationState {
+  schema: 1
+  name: string
+  /** The rotation that was begun last; finished or not. */
+  current?: CurrentRotation
+  /** A bundle on its way from `incoming/` to `deployed/` or `rejected/`. */
+  moving?: Move
+  /** What is in service by our doing. */
+  deployed?: Deployed
+  /** A bundle that was refused for good: not tried again until it or the config changes, or a person asks. */
+  refused?: { digest: string; configDigest: string; at: string; failures: FailureReport[] }
+  /** Certificates this tool created and has not deleted: the only ones it may ever delete. */
+  created: CreatedCertificate[]
+  /** When the growing wait of `later` failures is over. */
+  retry?: {
+    digest: string
+    configDigest: string
+    attempts: number
+    notBefore: string
+    failure: FailureReport
+  }
+  /** First seen incomplete: when it is reported as waiting too long. */
+  waitingSince?: string
+  renewAt?: string
+  /** Threshold crossings already told, by threshold; belongs to the certificate with `notAfter`. */
+  alerts?: Record<string, unknown>
+  /** Newest first, at most ten. */
+  outcomes: Outcome[]
+}
+
+export interface BundleFacts {
+  digest: string
+  fingerprint: string
+  /** SHA-256 of leaf and intermediates as they must be served. */
+  chain: string[]
+  serial: string
+  commonName: string
+  names: string[]
+  notBefore: string
+  notAfter: string
+  algorithm: string
+}
+
+export interface CurrentRotation {
+  bundle: BundleFacts
+  /** `cr_…`: the name its certificate has at gateways and in SCM. */
+  remoteName: string
+  startedAt: string
+  status: 'running' | 'done' | 'failed'
+  /** Recorded before the first detach; the way back after a crash. By domain target. */
+  domains: Record<string, RecordedDomain>
+  /** Gateway target → certificate id, once known. */
+  certificates: Record<string, string>
+  /** Done steps by idempotency key. */
+  notes: Record<string, Note>
+}
+
+/** Written before the first object is moved, so that a crash in the middle of moving is finished, not repeated. */
+export interface Move {
+  /** Folder it goes to, with a final slash. */
+  to: string
+  digest: string
+  sources: SourceObject[]
+  /** Every copy is in its place; only the originals are left to be removed. */
+  copied: boolean
+}
+
+export interface SourceObject {
+  key: string
+  digest: string
+}
+
+/** One domain of a rotation: how it was before, and how far it is. */
+export interface RecordedDomain extends DomainRef {
+  /** Key of the gateway, `apig:<instance>`. */
+  gateway: string
+  host: string
+  /** The way back. Undefined where nothing was bound. */
+  predecessor?: BoundCertificate
+  clientVerification: boolean
+  hasTrustedRootCa: boolean
+  /** SHA-256 of the leaf that was served before, where a handshake was possible. */
+  servedBefore?: string
+  /** Since when the new certificate is bound. */
+  boundAt?: string
+  /** When a handshake showed the new certificate. */
+  servedAt?: string
+  /** Bound, but no handshake is possible from here (or it is switched off): why. */
+  unverified?: string
+  /** Milliseconds without a certificate at the gateway, as seen from here. */
+  gapMs?: number
+  /** Since when it stands without a certificate by our doing; gone as soon as it has one again. */
+  bareSince?: string
+  /** The decision to put the predecessor back, written before it is done. */
+  givenUp?: FailureReport
+  restoredAt?: string
+  /** Whether a handshake showed the predecessor again after the undo. */
+  undo?: 'served' | 'not served'
+}
+
+export interface Note {
+  step: string
+  target: string
+  at: string
+  /** Id of what was made, or what was found to be there already. */
+  result?: string
+}
+
+export interface Deployed extends BundleFacts {
+  at: string
+  /** Folder under `deployed/`. */
+  folder: string
+}
+
+export interface CreatedCertificate {
+  /** `apig:<instance>` or `scm`. */
+  where: string
+  flavour?: Flavour
+  scope?: Scope
+  id: string
+  name: string
+  digest: string
+  createdAt: string
+  /** Since when nothing is bound to it. */
+  unboundSince?: string
+  /** It never proved itself: no predecessor to keep, only something to clear away. */
+  rolledBack?: boolean
+}
+
+export type DomainStatus =
+  | 'served'
+  | 'bound, not verified'
+  | 'already served'
+  | 'bound'
+  | 'restored'
+  | 'untouched'
+  | 'without certificate'
+  | 'failed'
+
+export interface DomainOutcome {
+  gateway: string
+  host: string
+  status: DomainStatus
+  /** Milliseconds between the detach's and the attach's effect, as seen from here. */
+  gapMs?: number
+  failure?: FailureReport
+  note?: string
+}
+
+export type OutcomeStatus =
+  | 'rotated'
+  | 'already deployed'
+  | 'waiting'
+  | 'refused'
+  | 'rolled back'
+  | 'failed'
+  | 'unfinished'
+  | 'superseded'
+
+/** What came of one look at one certificate: `result.json`, the log line, the terminal and the state file. */
+export interface Outcome {
+  certificate: string
+  status: OutcomeStatus
+  at: string
+  durationMs: number
+  bundle?: BundleFacts
+  sentence: string
+  checks: { code: string; result: string; message: string }[]
+  repairs: { code: string; message: string }[]
+  domains: DomainOutcome[]
+  /** In the state file only: domains left out of the list because all is well with them. */
+  domainsOmitted?: number
+  pushed: (PushTarget & { status: 'pushed' | 'already pushed' | 'failed'; failure?: FailureReport })[]
+  failures: FailureReport[]
+}

@@ -1,0 +1,18 @@
+import { asFailure } from '../base/failure.ts'
+import type { Parties } from '../rotation/parties.ts'
+import type { Wiring } from '../wire/cloud.ts'
+import { gatherFor } from './gather.ts'
+import type { JobReport } from './jobs.ts'
+import { tellAbout } from './tell.ts'
+
+/** People are told about an upload at once, and that the timer stands still if it does. Never fails a rotation. */
+export async function tellAfterUpload(wiring: Wiring, parties: Parties, report: JobReport): Promise<void> {
+  const names = [...new Set(report.outcomes.map(({ certificate }) => certificate))]
+  if (parties.deadline.signal.aborted) return
+  try {
+    await tellAbout(wiring, parties, await gatherFor(wiring, parties, names), names)
+  } catch (thrown) {
+    const failure = asFailure(thrown)
+    parties.log.warn(`people were not told: ${failure.message}`, { failure })
+  }
+}

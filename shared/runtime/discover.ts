@@ -1,0 +1,93 @@
+import { asFailure } from '../base/failure.ts'
+import { gatewayKey, probeTarget } from '../rotation/look.ts'
+import { inParallel } from '../rotation/parallel.ts'
+import type { Parties } from '../rotation/parties.ts'
+import type { DiscoveredCertificate, QuotaFacts } from '../watch/facts.ts'
+import type { Wiring } from '../wire/cloud.ts'
+
+type GatewayConfig = Wiring['config']['certificates'][string]['gateways'][number]
+
+export interface Discovery {
+  discovered: DiscoveredCertificate[]
+  quotas: QuotaFacts[]
+}
+
+/**
+ * `discover: true`: every certificate at the configured gateways and in SCM, also those this tool did not deploy,
+ * and how full the gateways are. Reads only; a place that cannot be read is logged and left out, so that one
+ * missing permission does not silence the others.
+ */
+export async function discover(wiring: Wiring, parties: Parties): Promise<Discovery> {
+  const found: Discovery = { discovered: [], quotas: [] }
+  const gateways = new Map<string, { config: GatewayConfig; quota: number | undefined }>()
+  const listed = new Set<string>()
+  for (const certificate of Object.values(wiring.config.certificates))
+    for (const config of certificate.gateways) {
+      gateways.set(gatewayKey(config), { config, quota: certificate.maxCertificates })
+      for (const domain of config.domains) {
+        const host = typeof domain === 'string' ? domain : domain.host
+        if (host) listed.add(`${gatewayKey(config)} ${host.toLowerCase()}`)
+      }
+    }
+  await Promise.all(
+    [...gateways].map(([key, { config, quota }]) =>
+      orLog(parties, key, () => lookAtGateway(wiring, parties, key, config, quota, listed, found)),
+    ),
+  )
+  if (wiring.config.discover && parties.manager)
+    await orLog(parties, 'scm', () => lookAtManager(parties, found))
+  return found
+}
+
+async function lookAtGateway(
+  wiring: Wiring,
+  parties: Parties,
+  key: string,
+  config: GatewayConfig,
+  quota: number | undefined,
+  listed: ReadonlySet<string>,
+  found: Discovery,
+): Promise<void> {
+  if (!wiring.config.discover && quota === undefined) return
+  const gateway = parties.gatewayFor(config)
+  const certificates = await gateway.certificates()
+  if (quota !== undefined)
+    found.quotas.push({ where: gateway.description, used: certificates.length, limit: quota })
+  if (!wiring.config.discover) return
+  const domains = await gateway.domains()
+  for (const certificate of certificates) {
+    const bound = domains.filter((domain) => domain.certificates.some((one) => one.id === certificate.id))
+    // What rotation.yaml lists is watched under its own name.
+    const others = bound.filter((domain) => !listed.has(`${key} ${domain.host}`))
+    if (bound.length > 0 && others.length === 0) continue
+    const hosts: DiscoveredCertificate['hosts'][number][] = []
+    await inParallel(16, others, async ({ host }) => {
+      const target = probeTarget(host, config.verify)
+      hosts.push({ host, ...(target ? { result: await parties.probe.handshake(target) } : {}) })
+    })
+    found.discovered.push({
+      where: gateway.description,
+      id: certificate.id,
+      name: certificate.name,
+      commonName: certificate.commonName,
+      names: certificate.names,
+      notAfter: certificate.notAfter,
+      hosts,
+    })
+  }
+}
+
+async function lookAtManager(parties: Parties, found: Discovery): Promise<void> {
+  for (const { id, name, commonName, names, notAfter } of (await parties.manager?.list()) ?? [])
+    if (notAfter && !/^cr_.+_[0-9a-f]{24}$/.test(name))
+      found.discovered.push({ where: 'scm', id, name, commonName, names, notAfter, hosts: [] })
+}
+
+async function orLog(parties: Parties, where: string, work: () => Promise<void>): Promise<void> {
+  try {
+    await work()
+  } catch (thrown) {
+    const failure = asFailure(thrown)
+    parties.log.warn(`${where} could not be looked at: ${failure.message}`, { failure })
+  }
+}

@@ -1,0 +1,72 @@
+import { asFailure, Failure } from '../base/failure.ts'
+import { isCertificateName } from '../base/names.ts'
+import { namesWithUploads } from '../rotation/incoming.ts'
+import { inParallel } from '../rotation/parallel.ts'
+import type { Parties } from '../rotation/parties.ts'
+import { rotate } from '../rotation/rotate.ts'
+import type { Outcome } from '../rotation/state.ts'
+import type { Wiring } from '../wire/cloud.ts'
+
+/** What came of one job; the shape of every `--json` document and of a function's result. */
+export interface JobReport {
+  outcomes: Outcome[]
+  /** What failed outside any one rotation, or before an outcome could be written. */
+  failures: { certificate?: string; failure: Failure }[]
+}
+
+/** Certificates side by side; each has its own lease and state file. */
+export const CERTIFICATES_AT_ONCE = 4
+
+/** Rotates what lies in `incoming/` for these certificates, or for all that have something there. */
+export async function rotateUploads(
+  wiring: Wiring,
+  parties: Parties,
+  asked: { names?: readonly string[]; byPerson: boolean },
+): Promise<JobReport> {
+  const report: JobReport = { outcomes: [], failures: [] }
+  const names = asked.names ?? (await namesWithUploads(parties.store))
+  const known = names.filter((name) => wiring.config.certificates[name] !== undefined)
+  for (const name of names)
+    if (!known.includes(name))
+      report.failures.push({ certificate: name, failure: unknownName(name, wiring.names) })
+  await inParallel(CERTIFICATES_AT_ONCE, known, async (name) => {
+    try {
+      const own = { ...parties, log: parties.log.with({ certificate: name }) }
+      const job = await wiring.job(name, asked.byPerson)
+      for (const outcome of await rotate(job, own)) {
+        report.outcomes.push(outcome)
+        own.log.info(`${name}: ${outcome.status}: ${outcome.sentence}`, {
+          step: 'outcome',
+          status: outcome.status,
+          durationMs: outcome.durationMs,
+        })
+      }
+    } catch (thrown) {
+      const failure = asFailure(thrown)
+      parties.log.error(failure.message, { certificate: name, failure })
+      report.failures.push({ certificate: name, failure })
+    }
+  })
+  return report
+}
+
+function unknownName(name: string, known: string[]): Failure {
+  const shown = isCertificateName(name) ? name : JSON.stringify(name)
+  return new Failure({
+    code: 'config.unknown-certificate',
+    kind: 'never',
+    message: `incoming/ has a folder ${shown}, but rotation.yaml has no certificate of that name`,
+    next: `Add it under certificates:, or move the bundle to one of: ${known.join(', ') || '(there are none)'}.`,
+    facts: { certificate: shown },
+  })
+}
+
+/** 0 done or nothing to do · 1 something failed or was refused · 3 unfinished, run again. */
+export function exitStatus(report: JobReport): 0 | 1 | 3 {
+  const failed = report.outcomes.some(
+    ({ status, failures }) =>
+      ['refused', 'rolled back', 'failed'].includes(status) || (status === 'waiting' && failures.length > 0),
+  )
+  if (failed || report.failures.length > 0) return 1
+  return report.outcomes.some(({ status }) => status === 'unfinished') ? 3 : 0
+}

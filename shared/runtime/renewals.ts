@@ -1,0 +1,124 @@
+import type { RenewalOutcome } from '../acme/renew.ts'
+import { asFailure } from '../base/failure.ts'
+import { openJournal, readState } from '../rotation/journal.ts'
+import { inParallel } from '../rotation/parallel.ts'
+import type { Parties } from '../rotation/parties.ts'
+import type { RotationState } from '../rotation/state.ts'
+import type { RenewalFacts } from '../watch/facts.ts'
+import type { Wiring } from '../wire/cloud.ts'
+import type { JobReport } from './jobs.ts'
+
+/** Orders side by side; a CA's rate limits are per account, not per moment. */
+const RENEWALS_AT_ONCE = 4
+
+export interface Renewals {
+  outcomes: RenewalOutcome[]
+  facts: Map<string, RenewalFacts>
+}
+
+/**
+ * Every certificate with `renew.acme`: decide, go on with an order or start one. The only exit of a renewal is
+ * `incoming/<name>/`; rotating what it dropped there is the caller's next step.
+ */
+export async function renewAll(wiring: Wiring, parties: Parties, report: JobReport): Promise<Renewals> {
+  const names = wiring.names.filter((name) => wiring.config.certificates[name]?.renew)
+  const renewals: Renewals = { outcomes: [], facts: new Map() }
+  if (names.length === 0) return renewals
+  // The ACME client is loaded only where something may be ordered.
+  const { openRenewals } = await import('../wire/renewal.ts')
+  const renewal = await openRenewals(wiring, parties)
+  await inParallel(RENEWALS_AT_ONCE, names, async (name) => {
+    if (parties.deadline.signal.aborted) return
+    try {
+      const outcome = await renewOne(name, parties, renewal)
+      if (!outcome) return
+      renewals.outcomes.push(outcome)
+      renewals.facts.set(name, factsOf(outcome))
+      const level = outcome.status === 'failed' ? 'error' : 'info'
+      parties.log[level](`${name}: ${outcome.sentence}`, {
+        certificate: name,
+        step: 'renew',
+        status: outcome.status,
+      })
+      parties.progress({
+        kind: 'step',
+        certificate: name,
+        step: 'renew',
+        target: name,
+        sentence: `${name}: ${outcome.sentence}`,
+      })
+    } catch (thrown) {
+      const failure = asFailure(thrown)
+      parties.log.error(failure.message, { certificate: name, failure })
+      report.failures.push({ certificate: name, failure })
+    }
+  })
+  return renewals
+}
+
+type Renewal = Awaited<ReturnType<typeof import('../wire/renewal.ts').openRenewals>>
+
+async function renewOne(
+  name: string,
+  parties: Parties,
+  renewal: Renewal,
+): Promise<RenewalOutcome | undefined> {
+  const answer = await parties.lease(name)
+  if (!answer.held) return undefined
+  try {
+    const journal = await openJournal(name, parties)
+    const outcome = await renewal.renew(name, inService(journal.state), answer.lease.signal)
+    if (journal.state.renewAt !== outcome.renewAt) {
+      journal.state.renewAt = outcome.renewAt
+      await journal.save()
+    }
+    return outcome
+  } finally {
+    await answer.lease.release()
+  }
+}
+
+/** The certificate that a renewal would replace, as the state file knows it. */
+function inService(state: RotationState) {
+  const { deployed } = state
+  if (!deployed) return undefined
+  const { fingerprint, names, notBefore, notAfter } = deployed
+  return {
+    fingerprint,
+    names,
+    notBefore: new Date(notBefore),
+    notAfter: new Date(notAfter),
+    folder: deployed.folder,
+  }
+}
+
+function factsOf(outcome: RenewalOutcome): RenewalFacts {
+  const failure = outcome.status === 'failed' ? outcome.failures.at(-1) : undefined
+  return {
+    renewAt: outcome.renewAt,
+    ...(failure
+      ? {
+          failing: {
+            since: outcome.order?.startedAt ?? outcome.at,
+            attempts: outcome.failures.length,
+            failure,
+            ...(outcome.notBefore ? { nextAt: outcome.notBefore } : {}),
+          },
+        }
+      : {}),
+  }
+}
+
+/** For `status`, which orders nothing: when each certificate is to be renewed, as the last tick wrote it. */
+export async function renewalsKnown(
+  wiring: Wiring,
+  parties: Pick<Parties, 'store'>,
+): Promise<Map<string, RenewalFacts>> {
+  const facts = new Map<string, RenewalFacts>()
+  for (const name of wiring.names) {
+    if (!wiring.config.certificates[name]?.renew) continue
+    const state = await readState(name, parties)
+    if (state?.renewAt) facts.set(name, { renewAt: state.renewAt })
+  }
+  return facts
+}

@@ -1,0 +1,122 @@
+import { addressed } from '../notify/addressed.ts'
+import { deliver } from '../notify/deliver.ts'
+import { type Outbox, queue, readOutbox } from '../notify/outbox.ts'
+import { openJournal } from '../rotation/journal.ts'
+import type { HeldLease, Parties } from '../rotation/parties.ts'
+import { type AlertMemory, type RunMemory, readRunMemory, watchKeys } from '../watch/alert-memory.ts'
+import type { Gathered } from '../watch/facts.ts'
+import { readLastTick } from '../watch/last-tick.ts'
+import type { Notice } from '../watch/notice.ts'
+import { digestsOf, watch, watchOne, watchTimer } from '../watch/watch.ts'
+import type { Wiring } from '../wire/cloud.ts'
+
+/** Run memory and outbox are shared by all certificates and both doors; this name guards them. */
+const TELLING_LEASE = 'cert-rotation.telling'
+
+interface Judged {
+  notices: Notice[]
+  memories: Map<string, AlertMemory>
+  runMemory: RunMemory
+}
+
+/** After a tick: everything that was seen is judged, and people are told what is new. Returns the outbox for the page. */
+export function tellAll(wiring: Wiring, parties: Parties, gathered: Gathered): Promise<Outbox> {
+  return tell(wiring, parties, gathered, watch)
+}
+
+/** After an upload: what is new about these certificates, and whether the timer still runs. */
+export function tellAbout(
+  wiring: Wiring,
+  parties: Parties,
+  gathered: Gathered,
+  names: readonly string[],
+): Promise<Outbox> {
+  return tell(wiring, parties, gathered, (seen, runMemory) => {
+    const judged: Judged = { notices: [], memories: new Map(), runMemory }
+    for (const name of names.filter((one) => seen.config.certificates[one])) {
+      const { notices, memory } = watchOne(seen, name)
+      judged.notices.push(...notices)
+      judged.memories.set(name, memory)
+    }
+    const timer = watchTimer(seen, runMemory)
+    return { ...judged, notices: [...judged.notices, ...timer.notices], runMemory: timer.runMemory }
+  })
+}
+
+export async function lastTickOf(parties: Pick<Parties, 'store'>) {
+  return readLastTick(await textOf(parties, watchKeys.lastTick))
+}
+
+/**
+ * Judge, write down, send. What is to be said is in the store before the memory that it was said, and both before
+ * anything is sent: a crash in between repeats a message (with the same id) and never loses one. A certificate
+ * that somebody is working on is not judged now: what is new about it is still new at the next tick.
+ */
+async function tell(
+  wiring: Wiring,
+  parties: Parties,
+  gathered: Gathered,
+  judge: (gathered: Gathered, runMemory: RunMemory) => Judged,
+): Promise<Outbox> {
+  const answer = await parties.lease(TELLING_LEASE)
+  if (!answer.held) return readOutbox(await textOf(parties, watchKeys.outbox))
+  const held: HeldLease[] = [answer.lease]
+  try {
+    const before = readOutbox(await textOf(parties, watchKeys.outbox))
+    const runMemory = readRunMemory(await textOf(parties, watchKeys.memory))
+    const changed = changedMemories(judge(gathered, runMemory), gathered)
+    const busy = new Set<string>()
+    for (const name of changed.keys()) {
+      const own = await parties.lease(name)
+      if (own.held) held.push(own.lease)
+      else busy.add(name)
+    }
+    const judged = busy.size === 0 ? judge(gathered, runMemory) : judge(without(gathered, busy), runMemory)
+
+    const channels = await wiring.channels()
+    const digests = digestsOf(judged.notices, gathered.now, wiring.config.alerts)
+    const names = new Set(channels.all.map(({ name }) => name))
+    const outbox = queue(before, addressed(digests, channels), names, gathered.now)
+    await storeJson(parties, watchKeys.outbox, outbox, before)
+    for (const [name, memory] of changedMemories(judged, gathered)) {
+      const journal = await openJournal(name, parties)
+      journal.state.alerts = memory as unknown as Record<string, unknown>
+      await journal.save()
+    }
+    await storeJson(parties, watchKeys.memory, judged.runMemory, runMemory)
+    for (const notice of judged.notices)
+      parties.log.info(`to tell: ${notice.kind}: ${notice.where.join(', ')}`, {
+        step: 'tell',
+        notice: notice.key,
+      })
+
+    const { clock, log, deadline } = parties
+    const sent = await deliver({ channels: channels.all, outbox, clock, log, signal: deadline.signal })
+    await storeJson(parties, watchKeys.outbox, sent, outbox)
+    return sent
+  } finally {
+    for (const lease of held) await lease.release()
+  }
+}
+
+function changedMemories(judged: Judged, gathered: Gathered): Map<string, AlertMemory> {
+  const changed = [...judged.memories].filter(
+    ([name, memory]) => JSON.stringify(gathered.states.get(name)?.alerts) !== JSON.stringify(memory),
+  )
+  return new Map(changed)
+}
+
+function without(gathered: Gathered, names: ReadonlySet<string>): Gathered {
+  const certificates = Object.entries(gathered.config.certificates).filter(([name]) => !names.has(name))
+  return { ...gathered, config: { ...gathered.config, certificates: Object.fromEntries(certificates) } }
+}
+
+async function textOf(parties: Pick<Parties, 'store'>, key: string): Promise<string | undefined> {
+  const stored = await parties.store.get(key, { maxBytes: 4 * 1024 * 1024 })
+  return stored && new TextDecoder().decode(stored.bytes)
+}
+
+async function storeJson(parties: Parties, key: string, value: unknown, before: unknown): Promise<void> {
+  if (JSON.stringify(value) === JSON.stringify(before)) return
+  await parties.store.put(key, `${JSON.stringify(value)}\n`, { contentType: 'application/json' })
+}
