@@ -1,26 +1,64 @@
-import { emptyOutbox } from '../../shared/notify/outbox.ts'
+import { spawn } from 'node:child_process'
+import { mkdtemp, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { readOutbox } from '../../shared/notify/outbox.ts'
 import { gather } from '../../shared/runtime/gather.ts'
-import { buildStatus } from '../../shared/status/build.ts'
+import { publish, statusKeys } from '../../shared/runtime/publish.ts'
+import { renderPage } from '../../shared/status/page.ts'
 import { renderTable } from '../../shared/status/table.ts'
-import { openSession, useColor } from './session.ts'
+import { watchKeys } from '../../shared/watch/alert-memory.ts'
+import { openSession, type Session, useColor } from './session.ts'
 import { common, readArguments } from './usage.ts'
 
-/** `cert-rotation status`: what is in service, until when, what happens next. */
+/**
+ * `cert-rotation status [--open]`: what is in service, until when, what happens next; and writes the page into
+ * the store. Looks at every domain by handshake, changes nothing at any gateway.
+ */
 export async function run(args: string[]): Promise<number> {
-  const { values } = readArguments({ args, options: common })
+  const { values } = readArguments({
+    args,
+    options: { ...common, open: { type: 'boolean', default: false } },
+  })
   const session = await openSession(values)
   try {
-    const model = buildStatus({
-      ...(await gather(session.wiring, session.parties)),
-      outbox: emptyOutbox(),
+    const { wiring, parties } = session
+    const stored = await wiring.store.get(watchKeys.outbox, { maxBytes: 4 * 1024 * 1024 })
+    const outbox = readOutbox(stored && new TextDecoder().decode(stored.bytes))
+    const model = await publish(parties, await gather(wiring, parties), outbox, {
+      ticked: false,
+      public: wiring.config.status.public,
     })
     if (values.json) process.stdout.write(`${JSON.stringify(model)}\n`)
-    else
+    else if (!values.quiet)
       process.stdout.write(
-        renderTable(model, { color: useColor(process.stdout), width: process.stdout.columns ?? 100 }),
+        `${renderTable(model, { color: useColor(process.stdout), width: process.stdout.columns ?? 100 })}\n`,
       )
+    if (values.open) await openInBrowser(await pageFile(session, () => renderPage(model)))
     return 0
   } finally {
     await session.close()
   }
+}
+
+/** The page is one file that works from disk; of a bucket a copy is made. */
+async function pageFile({ wiring }: Session, page: () => string): Promise<string> {
+  const { directory } = wiring.config.store
+  if (directory !== undefined) return resolve(wiring.folder, directory, statusKeys.page)
+  const file = join(await mkdtemp(join(tmpdir(), 'cert-rotation-status-')), 'index.html')
+  await writeFile(file, page(), { mode: 0o600 })
+  return file
+}
+
+async function openInBrowser(file: string): Promise<void> {
+  const [command, ...rest] = { darwin: ['open'], win32: ['cmd', '/c', 'start', ''] }[
+    process.platform as string
+  ] ?? ['xdg-open']
+  const child = spawn(command!, [...rest, file], { stdio: 'ignore', detached: true })
+  const opened = await new Promise<boolean>((done) => {
+    child.once('error', () => done(false))
+    child.once('spawn', () => done(true))
+  })
+  child.unref()
+  process.stderr.write(opened ? `Opened ${file}\n` : `No browser could be started; the page is ${file}\n`)
 }

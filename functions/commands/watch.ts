@@ -4,22 +4,32 @@ import { namesWithUploads } from '../../shared/rotation/incoming.ts'
 import { rotateUploads } from '../../shared/runtime/jobs.ts'
 import { tick } from '../../shared/runtime/tick.ts'
 import { openSession, tell } from './session.ts'
+import { serveStatus } from './status-server.ts'
 import { common, readArguments, UsageError } from './usage.ts'
 
 /** `cert-rotation watch`: the whole service on one machine: uploads within seconds, the timer's job every few minutes. */
 export async function run(args: string[]): Promise<number> {
   const { values } = readArguments({
     args,
-    options: { ...common, every: { type: 'string', default: '5' }, poll: { type: 'string', default: '5' } },
+    options: {
+      ...common,
+      every: { type: 'string', default: '5' },
+      poll: { type: 'string', default: '5' },
+      port: { type: 'string', default: '0' },
+    },
   })
   const every = milliseconds(values.every, minute, '--every takes minutes')
   const poll = milliseconds(values.poll, second, '--poll takes seconds')
+  const port = Number(values.port)
+  if (!(Number.isInteger(port) && port >= 0 && port < 65_536))
+    throw new UsageError('--port takes a port number')
   const session = await openSession(values)
   const { wiring, parties, log } = session
   const { signal } = parties.deadline
+  const page = await serveStatus(wiring.store, port)
   if (!values.quiet && !values.json)
     process.stdout.write(
-      `Watching ${wiring.store.description}; ticking every ${values.every} min. Ctrl-C stops.\n`,
+      `Watching ${wiring.store.description}; ticking every ${values.every} min. The page is at ${page.url} Ctrl-C stops.\n`,
     )
   let nextTick = systemClock.monotonic()
   try {
@@ -43,6 +53,7 @@ export async function run(args: string[]): Promise<number> {
     }
     return 0
   } finally {
+    await page.close()
     await session.close()
   }
 }

@@ -1,4 +1,4 @@
-import type { Failure } from '../base/failure.ts'
+import { Failure, type FailureReport } from '../base/failure.ts'
 import type { CheckResult, Repair } from '../certificate/bundle.ts'
 import type { RunEnd } from './run.ts'
 import type { Run } from './run-context.ts'
@@ -15,7 +15,7 @@ export interface OutcomeInit {
   repairs?: Repair[]
   domains?: DomainOutcome[]
   pushed?: Outcome['pushed']
-  failures?: Failure[]
+  failures?: (Failure | FailureReport)[]
 }
 
 export function makeOutcome(init: OutcomeInit): Outcome {
@@ -30,7 +30,7 @@ export function makeOutcome(init: OutcomeInit): Outcome {
     repairs: (init.repairs ?? []).map(({ code, message }) => ({ code, message })),
     domains: init.domains ?? [],
     pushed: init.pushed ?? [],
-    failures: (init.failures ?? []).map((failure) => failure.toJSON()),
+    failures: (init.failures ?? []).map((one) => (one instanceof Failure ? one.toJSON() : one)),
   }
 }
 
@@ -59,6 +59,16 @@ function statusOf(record: RecordedDomain, failed: boolean, begunAt: Date): Domai
   return failed ? 'failed' : 'untouched'
 }
 
+/** What went wrong in this run, and what an earlier one gave a domain up for. */
+export function failuresOf(run: Run): FailureReport[] {
+  const known = Object.entries(run.current.domains).flatMap(([target, { givenUp }]) =>
+    givenUp && !run.troubles.has(target) ? [givenUp] : [],
+  )
+  const all = [...[...run.troubles.values()].map((failure) => failure.toJSON()), ...known]
+  // Domains that share a certificate share its failure.
+  return all.filter((one, index) => all.findIndex(({ message }) => message === one.message) === index)
+}
+
 /** How a run as a whole came out. `first`: this bundle had not been concluded before. */
 export function runStatus(run: Run, end: RunEnd, first: boolean, acted: boolean): OutcomeStatus {
   const records = Object.values(run.current.domains)
@@ -81,7 +91,7 @@ export function runSentence(run: Run, status: OutcomeStatus): string {
   const restored = records.filter((record) => record.restoredAt && !record.boundAt).length
   const all = records.length
   const until = run.current.bundle.notAfter.slice(0, 10)
-  const reason = [...run.troubles.values()][0]?.message
+  const reason = failuresOf(run)[0]?.message
   switch (status) {
     case 'rotated':
       return `${served} of ${all} domains serve the new certificate${bound > 0 ? `, ${bound} bound but not verified` : ''}; valid until ${until}`

@@ -13,7 +13,14 @@ import { type Journal, openJournal } from './journal.ts'
 import { type GatewayView, lookAtGateways, probeBefore } from './look.ts'
 import { makePlan } from './make-plan.ts'
 import { factsOf, materialOf } from './material.ts'
-import { domainOutcomes, makeOutcome, type OutcomeInit, runSentence, runStatus } from './outcome.ts'
+import {
+  domainOutcomes,
+  failuresOf,
+  makeOutcome,
+  type OutcomeInit,
+  runSentence,
+  runStatus,
+} from './outcome.ts'
 import type { HeldLease, Job, Parties } from './parties.ts'
 import { nameAt, type Plan } from './plan.ts'
 import { requireRoom } from './retire.ts'
@@ -156,7 +163,7 @@ async function rotateUpload(
       checks: verdict.checks,
       domains: domainOutcomes(run, begunAt),
       pushed: pushOutcomes(run),
-      failures: [...run.troubles.values()],
+      failures: failuresOf(run),
     })
     await settle(run, result, upload)
     return result

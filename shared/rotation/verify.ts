@@ -37,6 +37,7 @@ export async function verifyDomain(run: Run, gatewayKey: string, target: string)
   const failure = await waitUntilServed(run, target, handshake, Date.parse(record.boundAt))
   if (!failure) return
   record.givenUp = failure.toJSON()
+  run.troubles.set(target, failure)
   trouble(run, 'verify', target, failure)
   // Decided and written down before it is done: a crash in the middle of the undo must not turn it round.
   await run.journal.save()

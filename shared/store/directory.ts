@@ -27,6 +27,8 @@ class DirectoryStore implements Store {
   readonly description: string
   readonly #path: string
   readonly #clock: Clock
+  /** When the folders that this store writes to were last looked at for half-written objects. */
+  readonly #swept = new Map<string, number>()
 
   constructor(path: string, clock: Clock) {
     this.#path = path
@@ -80,6 +82,7 @@ class DirectoryStore implements Store {
         throw error
       }
       await syncFolder(dirname(target))
+      await this.#sweepBeside(dirname(target))
     })
   }
 
@@ -244,6 +247,18 @@ class DirectoryStore implements Store {
     if (stats && this.#clock.now().getTime() - stats.mtimeMs > TEMPORARY_IS_STALE) {
       await unlink(file).catch(() => undefined)
     }
+  }
+
+  /**
+   * Folders that are written to and never listed keep what a killed writer left as long as nobody looks: whoever
+   * writes there next does, once in a while.
+   */
+  async #sweepBeside(folder: string): Promise<void> {
+    const now = this.#clock.now().getTime()
+    if (Math.abs(now - (this.#swept.get(folder) ?? Number.NEGATIVE_INFINITY)) < TEMPORARY_IS_STALE) return
+    this.#swept.set(folder, now)
+    const names = await readdir(folder).catch(() => [])
+    for (const name of names) if (TEMPORARY.test(name)) await this.#sweep(join(folder, name))
   }
 
   /** The real path of what the key names, which lies inside the folder; undefined where there is nothing. */
