@@ -1,12 +1,12 @@
 import { spawn } from 'node:child_process'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3'
 import { bundleFunction } from '../deploy/bundle.ts'
+import { startEmulator } from '../emulator/emulator.ts'
 
 /**
  * `npm run coldstart [-- --node PATH] [--rounds N]`: how long a new instance takes, as whole processes: from the
@@ -33,8 +33,8 @@ const context = {
   getRequestID: () => 'coldstart',
   getRemainingTimeInMilliSeconds: () => 60000,
   getUserData: (name) => data[name],
-  getSecurityAccessKey: () => 'ACCESSKEY',
-  getSecuritySecretKey: () => 'secret',
+  getSecurityAccessKey: () => data.ACCESS_KEY,
+  getSecuritySecretKey: () => data.SECRET_KEY,
   getSecurityToken: () => '',
 }
 Promise.resolve(handler(JSON.parse(event), context)).then(
@@ -49,35 +49,39 @@ interface Sample {
 }
 
 const folder = await mkdtemp(join(tmpdir(), 'cert-rotation-coldstart-'))
-// The nearest bucket: answers LIST with nothing and GET with the config, at once.
-let config = ''
-const server = createServer((request, response) => {
-  if (request.url?.includes('rotation.yaml')) return response.end(config)
-  response.setHeader('content-type', 'application/xml')
-  response.end('<?xml version="1.0"?><ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>')
+// Bucket and gateway next door, so that what is measured is the start and not the way.
+const emulator = await startEmulator({
+  seed: { rules: { visibilityDelayMs: 0 }, instances: [{ flavour: 'apig' }] },
 })
-await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+const { seed } = emulator.ready
+const key = seed.accessKeys[0]!
 try {
-  const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  config = `store: { bucket: certificates, region: eu-de, pathStyle: true, endpoint: "${endpoint}" }
-cloud: { region: eu-de, projectId: "0123456789abcdef0123456789abcdef", endpoints: { apig: "${endpoint}" } }
-certificates:
-  shop:
-    gateways:
-      - { flavour: apig, instanceId: f0fa1789-3b76-433b-a787-9892951c620e, domains: [api.shop.example] }
-`
+  const config = JSON.stringify({
+    store: { bucket: 'certificates', region: 'eu-de', pathStyle: true, endpoint: emulator.url },
+    cloud: {
+      region: 'eu-de',
+      projectId: seed.project.id,
+      endpoints: { iam: emulator.url, apig: emulator.url, scm: emulator.url },
+    },
+    certificates: {},
+  })
+  const bucket = new S3Client({
+    endpoint: emulator.url,
+    region: 'eu-de',
+    forcePathStyle: true,
+    credentials: { accessKeyId: key.id, secretAccessKey: key.secret },
+  })
+  await bucket.send(new CreateBucketCommand({ Bucket: 'certificates' }))
+  bucket.destroy()
   await writeFile(join(folder, 'bootstrap.js'), BOOTSTRAP)
-  await writeFile(
-    join(folder, 'empty.js'),
-    'exports.handler = async () => ({ status: "done" })\n',
-  )
+  await writeFile(join(folder, 'empty.js'), 'exports.handler = async () => ({ status: "done" })\n')
   const upload = await unpack('on-upload')
   const timer = await unpack('on-timer')
   const event = JSON.stringify({
     Records: [
       {
         eventName: 'ObjectCreated:Put',
-        s3: { bucket: { name: 'certificates' }, object: { key: 'incoming/shop/bundle.pem' } },
+        s3: { bucket: { name: 'certificates' }, object: { key: 'state/shop.json' } },
       },
     ],
   })
@@ -88,7 +92,7 @@ certificates:
     'on-timer': { file: timer.file, event: tick },
   }
   const samples = Object.fromEntries(Object.keys(variants).map((name) => [name, [] as Sample[]]))
-  const userData = JSON.stringify({ ROTATION_CONFIG: config })
+  const userData = JSON.stringify({ ROTATION_CONFIG: config, ACCESS_KEY: key.id, SECRET_KEY: key.secret })
   for (let round = 0; round <= Number(values.rounds); round++)
     for (const [name, { file, event: sent }] of Object.entries(variants)) {
       const sample = await run(file, sent, userData)
@@ -110,7 +114,8 @@ certificates:
   if (values.json) process.stdout.write(`${JSON.stringify({ node: values.node, rows })}\n`)
   else {
     process.stdout.write(`Medians of ${values.rounds} cold starts each, whole processes, ${values.node}\n\n`)
-    const line = (cells: string[]) => process.stdout.write(`${cells.map((cell, i) => (i ? cell.padStart(18) : cell.padEnd(14))).join('')}\n`)
+    const line = (cells: string[]) =>
+      process.stdout.write(`${cells.map((cell, i) => (i ? cell.padStart(18) : cell.padEnd(14))).join('')}\n`)
     line(['', 'zip', 'ready', 'over empty', 'first answer', 'over empty'])
     for (const row of rows)
       line([
@@ -123,8 +128,7 @@ certificates:
       ])
   }
 } finally {
-  server.close()
-  server.closeAllConnections()
+  await emulator.close()
   await rm(folder, { recursive: true, force: true })
 }
 

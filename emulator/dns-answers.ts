@@ -17,12 +17,14 @@ const plainUdp = 512
 
 /**
  * Answers DNS from the emulated zones over UDP and TCP, authoritatively and on loopback only. Delegations within
- * the emulated zones (CNAME) are followed, so that it can also play a CA's resolver.
+ * the emulated zones (CNAME) are followed, so that it can also play a CA's resolver. A function is asked for the
+ * zones at every query. Fails with the socket's error where the port is taken.
  */
-export async function startDnsAnswers(zones: DnsZones, port = 0): Promise<DnsAnswers> {
+export async function startDnsAnswers(zones: DnsZones | (() => DnsZones), port = 0): Promise<DnsAnswers> {
   const host = '127.0.0.1'
   const queries: DnsAnswers['queries'] = []
-  const reply = (message: Buffer, udp: boolean) => answer(zones, message, udp, queries)
+  const reply = (message: Buffer, udp: boolean) =>
+    answer(typeof zones === 'function' ? zones() : zones, message, udp, queries)
 
   // UDP and TCP share the number: bind TCP first, and try another where UDP's is taken.
   for (let attempt = 0; ; attempt++) {

@@ -1,7 +1,8 @@
 import { type Clock, systemClock } from '../shared/base/clock.ts'
 import { newResourceId } from './ids.ts'
 
-export type RecordType = 'A' | 'AAAA' | 'CNAME' | 'MX' | 'TXT' | 'NS' | 'SOA' | 'SRV' | 'CAA' | 'PTR'
+export const RECORD_TYPES = ['A', 'AAAA', 'CNAME', 'MX', 'TXT', 'NS', 'SOA', 'SRV', 'CAA', 'PTR'] as const
+export type RecordType = (typeof RECORD_TYPES)[number]
 
 export interface Zone {
   id: string

@@ -1,9 +1,10 @@
-import { absolute, DnsZones, type RecordSet, type RecordType, type Zone } from './dns-zones.ts'
+import { badInput } from './auth.ts'
+import { absolute, DnsZones, RECORD_TYPES, type RecordSet, type RecordType, type Zone } from './dns-zones.ts'
+import type { Seed } from './seed.ts'
 import { ApiError, frontDoorError, type Reply, type RequestContext, type Service } from './service.ts'
 import type { World } from './world.ts'
 
 const recordSets = '/v2/zones/{zone_id}/recordsets'
-const TYPES = ['A', 'AAAA', 'CNAME', 'MX', 'TXT', 'NS', 'SOA', 'SRV', 'CAA', 'PTR']
 /** Statuses are not documented for every code; where they are, they are these. */
 const refusal = {
   noZone: () => new ApiError(404, 'DNS.0302', 'This zone does not exist.'),
@@ -106,6 +107,40 @@ export function dnsZones(world: Pick<World, 'extensions' | 'clock'>): DnsZones {
   return zones
 }
 
+/** The zones that a seed describes. Fails with `emulator.bad-input` where a record lies outside of its zone. */
+export function plantDns(world: Pick<World, 'extensions' | 'clock'>, seed: Seed['dns']): void {
+  if (seed === undefined) return
+  const { pendingMs, propagationMs, recordSetQuota } = seed
+  const zones = new DnsZones(world.clock, {
+    ...(pendingMs !== undefined && { pendingMs }),
+    ...(propagationMs !== undefined && {
+      propagationMs: propagationMs === 'never' ? Number.POSITIVE_INFINITY : propagationMs,
+    }),
+    ...(recordSetQuota !== undefined && { recordSetQuota }),
+  })
+  for (const { id, name, records } of seed.zones) {
+    const zone = zones.addZone(name, id === undefined ? {} : { id })
+    for (const one of records) {
+      if (!belongs(one.name, zone)) throw badInput(`The seed's record ${one.name} is not in the zone ${name}`)
+      zones.addRecord(one.name, one.type, one.records)
+    }
+  }
+  world.extensions.set('dns', zones)
+}
+
+/** For the admin state: zones with their record sets as the API shows them. */
+export function dnsState(world: Pick<World, 'extensions' | 'clock'>) {
+  const zones = dnsZones(world)
+  return [...zones.zones.values()].map((zone) => ({
+    id: zone.id,
+    name: zone.name,
+    records: zones.sets(zone).map((set) => {
+      const { id, name, type, ttl, records } = set
+      return { id, name, type, ttl, records, status: zones.statusOf(set) }
+    }),
+  }))
+}
+
 function listZones({ world, query }: RequestContext): Reply {
   const type = query.get('type') ?? 'public'
   const matching = [...dnsZones(world).zones.values()].filter(
@@ -155,7 +190,7 @@ function create(context: RequestContext): Reply {
   const zones = dnsZones(world)
   const { name, type, records, ttl, description } = objectOf(body)
   if (typeof name !== 'string' || !belongs(name, zone)) throw refusal.badName(name)
-  if (typeof type !== 'string' || !TYPES.includes(type)) throw refusal.badType()
+  if (typeof type !== 'string' || !(RECORD_TYPES as readonly string[]).includes(type)) throw refusal.badType()
   const values = readValues(type, records)
   const seconds = readTtl(ttl)
   const existing = zones.sets(zone)

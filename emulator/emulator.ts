@@ -7,9 +7,12 @@ import { apig } from './apig.ts'
 import type { Authority } from './authority.ts'
 import { type Call, Calls } from './calls.ts'
 import { EmulatorClock } from './clock.ts'
+import { dns, dnsZones } from './dns.ts'
+import { type DnsAnswers, startDnsAnswers } from './dns-answers.ts'
+import type { DnsZones } from './dns-zones.ts'
 import { createEdge } from './edge.ts'
 import { Faults } from './faults.ts'
-import { functiongraph } from './functiongraph.ts'
+import { functionGraphOf, functiongraph } from './functiongraph.ts'
 import { iam } from './iam.ts'
 import { obs } from './obs.ts'
 import { createAuthorities, plant } from './plant.ts'
@@ -24,7 +27,7 @@ import { smn } from './smn.ts'
 import type { World } from './world.ts'
 
 const HOST = '127.0.0.1'
-const SERVICES: Service[] = [iam, apig, roma, scm, smn, functiongraph, obs]
+const SERVICES: Service[] = [iam, apig, roma, scm, smn, dns, functiongraph, obs]
 
 export interface EmulatorOptions {
   /** Checked here; anything that is not a seed fails with `emulator.bad-input`. */
@@ -34,7 +37,7 @@ export interface EmulatorOptions {
   /** Port of the TLS edge; 0 (default) takes a free one. */
   tlsPort?: number
   clock?: Clock
-  /** Further services. */
+  /** Further services; one with the name of a service of the emulator replaces it. */
   services?: Service[]
 }
 
@@ -44,6 +47,8 @@ export interface ReadyLine {
   url: string
   endpoints: Record<string, string>
   tls: { host: string; port: number }
+  /** Its name server, over UDP and TCP: only where zones are seeded. */
+  dnsServer?: string
   seed: ReturnType<typeof seededIds>
 }
 
@@ -57,6 +62,8 @@ export interface Emulator {
   /** The seeded root and its intermediate, to issue further certificates that the same clients trust. */
   readonly root: Authority
   readonly intermediate: Authority
+  /** The zones that DNS API and name server answer from. */
+  readonly zones: DnsZones
   state(): EmulatorState
   calls(): Call[]
   clearCalls(): void
@@ -64,6 +71,8 @@ export interface Emulator {
   setRules(patch: Partial<Rules>): void
   /** Tokens that were handed out are refused from now on. */
   expireTokens(): void
+  /** The runs of deployed functions, and their timers by hand. */
+  functions(): ReturnType<typeof functionGraphOf>
   /** Somebody changes a binding by hand; null takes every certificate away. */
   bind(host: string, certificateId: string | null, instanceId?: string): void
   /** Called before and after the effect of every call; awaited. Returns how to stop it. */
@@ -82,13 +91,24 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
   const calls = new Calls()
   const faults = new Faults()
   const interceptors = new Set<Interceptor>()
-  const services = [...SERVICES, ...(options.services ?? [])]
+  const further = options.services ?? []
+  const replaced = new Set(further.map(({ name }) => name))
+  const services = [...SERVICES.filter(({ name }) => !replaced.has(name)), ...further]
   const current = () => world
   const reset = async (next: unknown): Promise<void> => {
     if (next !== undefined) seed = parseSeed(next)
     world = await plant(seed, clock, authorities)
     calls.clear()
     faults.clear()
+    await answerDns()
+  }
+  let nameServer: DnsAnswers | undefined
+  const answerDns = async (): Promise<void> => {
+    if (seed.dns === undefined || nameServer !== undefined) return
+    const { port } = seed.dns
+    nameServer = await startDnsAnswers(() => dnsZones(world), port).catch((cause) => {
+      throw portFailure(port, cause)
+    })
   }
   const control = createControlPlane({
     world: current,
@@ -104,6 +124,10 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
     await closeServer(control)
     throw error
   })
+  await answerDns().catch(async (error: unknown) => {
+    await Promise.all([closeServer(control), edge.close()])
+    throw error
+  })
   const url = `http://${HOST}:${port}`
   const tls = { host: HOST, port: tlsPort }
   return {
@@ -111,13 +135,18 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
     tls,
     get ready(): ReadyLine {
       const endpoints = Object.fromEntries(services.map((service) => [service.name, url]))
-      return { ready: true, url, endpoints, tls, seed: seededIds(world) }
+      const dnsServer = nameServer && { dnsServer: `${HOST}:${nameServer.port}` }
+      return { ready: true, url, endpoints, tls, ...dnsServer, seed: seededIds(world) }
     },
     clock,
     faults,
     root: authorities.root,
     intermediate: authorities.intermediate,
+    get zones(): DnsZones {
+      return dnsZones(world)
+    },
     state: () => stateOf(world),
+    functions: () => functionGraphOf(world),
     calls: () => calls.list(),
     clearCalls: () => calls.clear(),
     rules: () => world.rules,
@@ -133,7 +162,7 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
     },
     reset: (next) => reset(next),
     close: async () => {
-      await Promise.all([closeServer(control), edge.close()])
+      await Promise.all([closeServer(control), edge.close(), nameServer?.close()])
     },
   }
 }
@@ -141,17 +170,19 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
 function listen(server: Server | TcpServer, port: number): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => {
-      reject(
-        new Failure({
-          code: 'emulator.port',
-          kind: 'never',
-          message: `The emulator cannot listen on ${HOST}:${port} (${cause.code ?? cause.message})`,
-          next: 'Choose another port, or 0 for a free one.',
-          cause,
-        }),
-      )
+      reject(portFailure(port, cause))
     })
     server.listen(port, HOST, () => resolve((server.address() as AddressInfo).port))
+  })
+}
+
+function portFailure(port: number, cause: NodeJS.ErrnoException): Failure {
+  return new Failure({
+    code: 'emulator.port',
+    kind: 'never',
+    message: `The emulator cannot listen on ${HOST}:${port} (${cause.code ?? cause.message})`,
+    next: 'Choose another port, or 0 for a free one.',
+    cause,
   })
 }
 

@@ -66,7 +66,10 @@ export function obsSignatureProblem(
     `AWS4${secret}`,
   )
   const expected = hmac(key, text)
-  if (!parts.signedHeaders.includes('host') || !timingSafeEqual(expected, Buffer.from(parts.signature, 'hex')))
+  if (
+    !parts.signedHeaders.includes('host') ||
+    !timingSafeEqual(expected, Buffer.from(parts.signature, 'hex'))
+  )
     return 'SignatureDoesNotMatch'
   // Trailers (`STREAMING-…`) are what OBS refuses too.
   if (claimed !== 'UNSIGNED-PAYLOAD' && claimed !== sha256(request.body)) return 'XAmzContentSHA256Mismatch'

@@ -8,6 +8,7 @@ import {
   readPrivateKey,
 } from './certificate-reader.ts'
 import type { EmulatorClock } from './clock.ts'
+import { plantDns } from './dns.ts'
 import { newInstanceId, newResourceId, newToken } from './ids.ts'
 import { rulesSchema } from './rules.ts'
 import { resolveInstant, type Seed } from './seed.ts'
@@ -80,6 +81,7 @@ export async function plant(seed: Seed, clock: EmulatorClock, authorities: Autho
     const urn = topicUrn(world, name)
     world.topics.set(urn, { urn, name, displayName: '' })
   }
+  plantDns(world, seed.dns)
   world.gaps.length = 0
   return world
 }

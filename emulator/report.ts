@@ -1,3 +1,4 @@
+import { dnsState } from './dns.ts'
 import { visible } from './edge-view.ts'
 import { wholeSeconds } from './gateway-views.ts'
 import type { Domain, GatewayCertificate, World } from './world.ts'
@@ -33,6 +34,7 @@ export function stateOf(world: World) {
     pushes: copiesPerTarget(world),
     topics: [...world.topics.keys()],
     messages: world.messages,
+    dns: dnsState(world),
     gaps: world.gaps.map(({ startedAt, ...gap }) => gap),
     domainsWithoutCertificate: domains
       .filter((domain) => domain.certificates.length === 0)

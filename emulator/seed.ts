@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { day, hour, minute } from '../shared/base/clock.ts'
 import { badInput } from './auth.ts'
+import { RECORD_TYPES } from './dns-zones.ts'
 import { INSTANCE_ID, RESOURCE_ID, SCM_ID } from './ids.ts'
 import { rulesSchema } from './rules.ts'
 
@@ -97,6 +98,30 @@ const instance = z.strictObject({
     .optional(),
 })
 
+const recordSet = z.strictObject({
+  name: z.string().min(1),
+  type: z.enum(RECORD_TYPES),
+  /** As the API takes them: TXT values carry their double quotes. */
+  records: z.array(z.string()).min(1),
+})
+
+const dns = z.strictObject({
+  zones: z
+    .array(
+      z.strictObject({
+        id: resourceId.optional(),
+        name: z.string().regex(/^([a-z0-9-]{1,63}\.)*[a-z0-9-]{1,63}\.?$/i, 'must be a domain name'),
+        records: z.array(recordSet).default([]),
+      }),
+    )
+    .min(1),
+  pendingMs: z.number().min(0).optional(),
+  propagationMs: z.union([z.number().min(0), z.literal('never')]).optional(),
+  recordSetQuota: z.number().int().min(0).nullable().optional(),
+  /** Of its name server; 0 (default) takes a free one. */
+  port: z.number().int().min(0).max(65_535).default(0),
+})
+
 export const seedSchema = z.strictObject({
   $schema: z.string().optional(),
   region: z.string().min(1).default('eu-de'),
@@ -160,6 +185,8 @@ export const seedSchema = z.strictObject({
     .default([]),
   /** Names of SMN topics. */
   topics: z.array(z.string()).default([]),
+  /** With zones there is a name server on loopback that answers from them. */
+  dns: dns.optional(),
 })
 
 /** What people write. Everything is optional. */

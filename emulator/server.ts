@@ -75,12 +75,7 @@ async function answer(
   finish(response, call, instead ?? reply, requestId)
 }
 
-function claimed(
-  services: Service[],
-  method: string,
-  url: URL,
-  request: IncomingMessage,
-): Match | undefined {
+function claimed(services: Service[], method: string, url: URL, request: IncomingMessage): Match | undefined {
   for (const service of services) {
     const found = service.claim?.(method, url, request.headers)
     if (found !== undefined) return { service, ...found }

@@ -1,3 +1,4 @@
+import type { RenewalOutcome } from '../../shared/acme/renew.ts'
 import type { ProgressEvent } from '../../shared/rotation/progress.ts'
 import type { Outcome } from '../../shared/rotation/state.ts'
 import type { JobReport } from '../../shared/runtime/jobs.ts'
@@ -31,10 +32,36 @@ const marks: Record<Outcome['status'], [keyof typeof codes, string]> = {
   failed: ['red', '✗'],
 }
 
+const renewalMarks: Record<RenewalOutcome['status'], [keyof typeof codes, string]> = {
+  'not-due': ['dim', '·'],
+  waiting: ['yellow', '…'],
+  delivered: ['green', '✓'],
+  unfinished: ['yellow', '…'],
+  failed: ['red', '✗'],
+}
+
+/** One line per certificate where something is to be said; all that is not due in one line. */
+function renderRenewals(renewals: RenewalOutcome[], paint: Paint): string[] {
+  const lines: string[] = []
+  const resting = renewals.filter(({ status }) => status === 'not-due')
+  for (const renewal of renewals.filter((one) => !resting.includes(one))) {
+    const [style, mark] = renewalMarks[renewal.status]
+    lines.push(`${paint(style, mark)} ${paint('bold', renewal.certificate)}  ${renewal.sentence}`)
+    for (const { next, code } of renewal.failures) lines.push(`    ${next} ${paint('dim', `[${code}]`)}`)
+    for (const warning of renewal.warnings) lines.push(paint('dim', `    ${warning}`))
+  }
+  const [first] = [...resting].sort((a, b) => a.renewAt.localeCompare(b.renewAt))
+  if (first) {
+    const others = `${resting.length} certificates are not due; the first: `
+    lines.push(paint('dim', `· ${resting.length > 1 ? others : ''}${first.sentence}`))
+  }
+  return lines
+}
+
 /** The end of a command: one line per certificate, then what to do about what went wrong. */
 export function renderReport(report: JobReport, color: boolean): string {
   const paint = painter(color)
-  const lines: string[] = []
+  const lines = renderRenewals(report.renewals ?? [], paint)
   for (const outcome of report.outcomes) {
     const [style, mark] = marks[outcome.status]
     lines.push(

@@ -32,6 +32,7 @@ export function usage(): string {
   return `Puts renewed TLS certificates into service on Huawei Cloud and Open Telekom Cloud.
 
   cert-rotation demo [--cert FILE --key FILE --host NAME]   try it, without an account
+  cert-rotation demo --renew           the same with a certificate that renews itself (needs Pebble)
   cert-rotation rotate [NAME...]       rotate what lies in incoming/
   cert-rotation tick                   the timer's job, once
   cert-rotation watch                  keep watching the store, and tick: the whole service on one machine

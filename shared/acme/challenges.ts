@@ -1,6 +1,6 @@
 import { asFailure, Failure } from '../base/failure.ts'
 import type { OrderContext } from './context.ts'
-import type { AcmeAccount, AcmeAuthorization, AcmeChallenge, AcmeOrder } from './port.ts'
+import type { AcmeAccount, AcmeAuthorization, AcmeChallenge, AcmeOrder, Placement } from './port.ts'
 import { problemSentence } from './problems.ts'
 import type { ChallengeRecord, OrderRecord } from './state.ts'
 
@@ -72,11 +72,12 @@ export async function takeDown(context: OrderContext, record: OrderRecord): Prom
 
 /** Challenges of earlier runs that nobody has removed. Never fails: a leftover is no reason not to renew. */
 export async function cleanLeftovers(
-  context: Pick<OrderContext, 'state' | 'save' | 'solvers' | 'warnings' | 'signal' | 'log'>,
+  context: Pick<OrderContext, 'state' | 'save' | 'solvers' | 'warnings' | 'signal' | 'log' | 'progress'>,
 ): Promise<void> {
   const { state } = context
   if (state.leftovers.length === 0) return
   const kept: typeof state.leftovers = []
+  const removed: string[] = []
   for (const leftover of state.leftovers) {
     const solver = context.solvers.get(leftover.solver)
     if (solver === undefined) {
@@ -87,6 +88,7 @@ export async function cleanLeftovers(
     }
     try {
       await solver.cleanUp(leftover.placement, context.signal)
+      removed.push(placeOf(leftover.placement))
     } catch (thrown) {
       kept.push(leftover)
       if (context.signal?.aborted) continue
@@ -95,6 +97,7 @@ export async function cleanLeftovers(
       context.log.warn('challenge not removed', { failure, ...leftover.placement })
     }
   }
+  if (removed.length > 0) context.progress(`removed again: ${removed.join(', ')}`)
   state.leftovers = kept
   await context.save()
 }
@@ -144,7 +147,10 @@ async function show(context: OrderContext, open: Open[]): Promise<void> {
   for (const { record } of waiting) record.presentedAt ??= clock.now().toISOString()
   await context.save()
   // One after the other: several may share one record set.
-  for (const { record } of waiting) await solver.present(record.placement, signal)
+  for (const { record } of waiting) {
+    await solver.present(record.placement, signal)
+    context.progress(`TXT`)
+  }
   const until = clock.monotonic() + pace.visibleWithinMs
   for (let left = waiting; left.length > 0; ) {
     const next: Open[] = []
@@ -153,6 +159,8 @@ async function show(context: OrderContext, open: Open[]): Promise<void> {
       if (seen === 'missing') await solver.present(item.record.placement, signal)
       if (seen !== 'ready') next.push(item)
     }
+    const seen = left.filter((item) => !next.includes(item)).map((item) => placeOf(item.record.placement))
+    if (seen.length > 0) context.progress(`to be seen by the CA: ${seen.join(', ')}`)
     left = next
     if (left.length === 0) return
     if (clock.monotonic() >= until) throw notVisible(context, left)
@@ -187,7 +195,10 @@ async function validated(context: OrderContext, account: AcmeAccount, open: Open
     const invalid = now.filter(({ status }) => status !== 'pending' && status !== 'valid')
     if (invalid.length > 0) throw invalidAuthorization(context, invalid)
     const pending = now.filter(({ status }) => status === 'pending')
-    if (pending.length === 0) return
+    if (pending.length === 0) {
+      context.progress(`the CA has validated ${open.map(({ record }) => nameOf(record)).join(', ')}`)
+      return
+    }
     if (clock.monotonic() >= until) {
       throw new Failure({
         code: 'acme.validation-slow',
@@ -243,8 +254,17 @@ function notVisible(context: OrderContext, left: Open[]): Failure {
   })
 }
 
+function nameOf({ identifier, wildcard }: ChallengeRecord): string {
+  return wildcard ? `*.${identifier}` : identifier
+}
+
 function isOld(context: OrderContext, at: string): boolean {
   return context.clock.now().getTime() - Date.parse(at) > answerAgainMs
+}
+
+/** Where people would look for it. */
+function placeOf({ record, key }: Placement): string {
+  return record === undefined ? `object ${key}` : `TXT ${record}`
 }
 
 function describe(placement: Record<string, string>): string {

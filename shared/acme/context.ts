@@ -53,7 +53,11 @@ export interface OrderContext {
   request: CertificateRequest
   /** Renewal information id of the predecessor, where this CA issued it. */
   replaces: string | undefined
+  /** Fingerprint of the certificate in service, where one is known. */
+  inService: string | undefined
   pace: Pace
+  /** For whoever watches a terminal: one sentence per step of the order. */
+  progress: (sentence: string) => void
   /** Things people should know although the order went on. */
   warnings: string[]
   signal: AbortSignal | undefined

@@ -76,19 +76,24 @@ export async function dropOrder(context: OrderContext): Promise<void> {
 
 /** Writes the bundle where every upload goes. The only exit of a renewal. */
 export async function deliver(
-  context: Pick<OrderContext, 'name' | 'store' | 'clock' | 'state' | 'save' | 'secret' | 'request'>,
+  context: Pick<
+    OrderContext,
+    'name' | 'store' | 'clock' | 'state' | 'save' | 'secret' | 'request' | 'inService'
+  >,
   id: string,
 ): Promise<IssuedRecord> {
   const record = context.state.orders[id]
   if (record?.certificate === undefined) throw new Error('nothing to deliver')
   const key = await open(record.key, requireSecret(context.secret), keyPurpose(context.name))
-  const folder = keys.incoming(context.name)
-  // The key first: a certificate without its key would be the half that alarms people.
-  await context.store.put(`${folder}privkey.pem`, key.reveal(), { contentType: 'application/x-pem-file' })
-  await context.store.put(`${folder}fullchain.pem`, record.certificate, {
-    contentType: 'application/x-pem-file',
-  })
   const leaf = new X509Certificate(record.certificate)
+  // A crash after the drop: the rotation was quicker than the note about it.
+  if (fingerprintOf(leaf) !== context.inService) {
+    const folder = keys.incoming(context.name)
+    const type = { contentType: 'application/x-pem-file' }
+    // The key first: a certificate without its key would be the half that alarms people.
+    await context.store.put(`${folder}privkey.pem`, key.reveal(), type)
+    await context.store.put(`${folder}fullchain.pem`, record.certificate, type)
+  }
   const issued: IssuedRecord = {
     directory: record.directory,
     fingerprint: fingerprintOf(leaf),
@@ -200,6 +205,7 @@ async function place(
   if (order.expires !== undefined) record.expires = order.expires
   await context.save()
   context.log.info('order placed', { order: order.url, names: record.names })
+  context.progress(`order placed for ${record.names.join(', ')}`)
 
   async function placeNow(): Promise<AcmeOrder | undefined> {
     try {
@@ -318,6 +324,9 @@ async function fetchCertificate(
   record.certificate = chain.endsWith('\n') ? chain : `${chain}\n`
   record.status = 'delivering'
   await context.save()
+  context.progress(
+    `certificate issued, valid until ${new Date(leaf.validTo).toISOString().slice(0, 10)}: ${fingerprintOf(leaf).slice(0, 12)}…`,
+  )
   context.log.info('certificate issued', { order: order.url, fingerprint: fingerprintOf(leaf) })
 }
 

@@ -9,6 +9,7 @@ import { cleanLeftovers } from './challenges.ts'
 import { type OrderContext, type Pace, usualPace } from './context.ts'
 import { deliver, runOrder } from './order.ts'
 import type { AcmeServer, Authority, ConnectAcme } from './port.ts'
+import { hostOf } from './problems.ts'
 import { type Due, decide, idOf, incumbentOf, issuerOf, pollRenewalInfo } from './schedule.ts'
 import {
   authorityKey,
@@ -18,7 +19,7 @@ import {
   readState,
   writeState,
 } from './state.ts'
-import { attemptAt, nextWait } from './wait.ts'
+import { attemptAt, type Failing, failingOf, nextWait } from './wait.ts'
 
 export interface RenewalParts {
   /** The certificate's name in the config. */
@@ -43,6 +44,8 @@ export interface RenewalParts {
   /** A person asks: order now, whatever the schedule and our own waits say. */
   force?: boolean
   pace?: Partial<Pace>
+  /** Told when an order is begun or goes on, and at each of its steps. */
+  progress?: (event: { kind: 'begin' | 'step'; sentence: string }) => void
   /** Aborts when the invocation's time is over: what is unfinished goes on in the next tick. */
   signal?: AbortSignal | undefined
 }
@@ -68,6 +71,8 @@ export interface RenewalOutcome {
   notBefore?: string
   /** One per authority that was tried, in that order. */
   failures: FailureReport[]
+  /** Attempts that failed, in this tick or before, since the last success. */
+  failing?: Failing
   warnings: string[]
   /** The order under way, where there is one. */
   order?: { directory: string; url?: string; status: string; startedAt: string }
@@ -129,7 +134,7 @@ class Tick {
       return this.#outcome(
         'not-due',
         due,
-        `${parts.name} is renewed at ${due.renewAt.toISOString()}: ${due.reason}.`,
+        `${parts.name} is not due before ${instantText(due.renewAt)}: ${due.reason}.`,
       )
     }
     return await this.#attempt(due, incumbent)
@@ -152,6 +157,7 @@ class Tick {
         const predecessor =
           issuer === authority && incumbent?.leaf !== undefined ? idOf(incumbent.leaf) : undefined
         try {
+          this.#begin(due, authority)
           return await this.#delivered(await runOrder(this.#context(authority, predecessor)), due, failures)
         } catch (thrown) {
           if (parts.signal?.aborted) return this.#unfinished(due)
@@ -171,11 +177,11 @@ class Tick {
     const next = { notBefore: notBefore.toISOString(), failures: failures.map((failure) => failure.toJSON()) }
     if (failures.length > 0) {
       const words = failures.map(({ message }) => message).join(' ')
-      const sentence = `${parts.name} could not be renewed: ${words} Next attempt at ${next.notBefore}.`
+      const sentence = `${parts.name} could not be renewed: ${words} Next attempt: ${instantText(notBefore)}.`
       return this.#outcome('failed', due, sentence, next)
     }
     const last = Object.values(state.waits).map(({ failure }) => failure)
-    const sentence = `${parts.name} is due and waits until ${next.notBefore}: ${last.map(({ message }) => message).join(' ')}`
+    const sentence = `${parts.name} is due and waits until ${instantText(notBefore)}: ${last.map(({ message }) => message).join(' ')}`
     return this.#outcome('waiting', due, sentence, { notBefore: next.notBefore, failures: last })
   }
 
@@ -227,6 +233,16 @@ class Tick {
     if (this.#state.leftovers.length > 0) await cleanLeftovers(this.#base())
   }
 
+  #begin(due: Due, authority: Authority): void {
+    const { progress } = this.#parts
+    const goesOn = this.#state.orders[authorityKey(authority)] !== undefined
+    const what = goesOn ? 'goes on with its order' : 'is renewed'
+    progress?.({
+      kind: 'begin',
+      sentence: `${what} at ${hostOf(authority.directory)}, because ${due.reason}`,
+    })
+  }
+
   #server(authority: Authority): AcmeServer {
     const id = authorityKey(authority)
     const server = this.#servers.get(id) ?? this.#parts.connect(authority)
@@ -251,11 +267,13 @@ class Tick {
       secret,
       signal,
       state: this.#state,
+      inService: this.#parts.current?.fingerprint,
       save: () => this.#save(),
       solvers: new Map(authorities.map(({ solver }) => [solver.id, solver])),
       request: { names, keyType: settings.key, reuseKey: settings.reuseKey },
       pace: { ...usualPace, ...this.#parts.pace },
       warnings: this.warnings,
+      progress: (sentence: string) => this.#parts.progress?.({ kind: 'step', sentence }),
     }
   }
 
@@ -269,7 +287,7 @@ class Tick {
     const next = decide(this.#parts, this.#state, incumbentOf(current, this.#state.issued))
     await this.#save()
     const reason = due?.reason ?? 'a certificate issued earlier was waiting'
-    const sentence = `A new certificate for ${name} until ${notAfter} lies in incoming/${name}/ and is rotated like any upload.`
+    const sentence = `A new certificate, valid until ${notAfter.slice(0, 10)}, was issued by ${hostOf(directory)} and dropped into incoming/${name}/.`
     return this.#outcome('delivered', { renewAt: next.renewAt, reason }, sentence, {
       delivered: { directory, fingerprint, names, notBefore, notAfter },
       failures: failures.map((failure) => failure.toJSON()),
@@ -292,6 +310,8 @@ class Tick {
     more: Partial<RenewalOutcome> = {},
   ): RenewalOutcome {
     const order = Object.values(this.#state.orders)[0]
+    const over = status === 'not-due' || status === 'delivered'
+    const failing = over ? undefined : failingOf(this.#state, more.notBefore)
     return {
       certificate: this.#parts.name,
       status,
@@ -300,6 +320,7 @@ class Tick {
       reason: due.reason,
       sentence,
       failures: [],
+      ...(failing && { failing }),
       warnings: [...this.warnings],
       ...(order && {
         order: {
@@ -312,6 +333,11 @@ class Tick {
       ...more,
     }
   }
+}
+
+/** `2026-11-22 08:15 UTC`. */
+function instantText(at: Date): string {
+  return `${at.toISOString().slice(0, 16).replace('T', ' ')} UTC`
 }
 
 /** Another request is worth another attempt, whatever became of the last one. */

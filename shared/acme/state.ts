@@ -83,7 +83,10 @@ export interface ChallengeRecord {
 export interface Wait {
   /** Failed attempts in a row. */
   attempts: number
+  /** Of the last attempt. */
   since: string
+  /** Of the first of these attempts. */
+  failingSince?: string
   notBefore: string
   /** The CA itself named this instant (`Retry-After`): nobody overrides it. */
   asked?: string

@@ -1,6 +1,6 @@
 import { day, hour, minute } from '../base/clock.ts'
-import type { Failure } from '../base/failure.ts'
-import type { Wait } from './state.ts'
+import type { Failure, FailureReport } from '../base/failure.ts'
+import type { RenewState, Wait } from './state.ts'
 
 /**
  * First wait after a failed attempt. Let's Encrypt allows five failed validations per name and hour; growing from
@@ -19,17 +19,39 @@ export function nextWait(
   request: string,
   random: number,
 ): Wait {
-  const attempts = (before?.request === request ? before.attempts : 0) + 1
+  const earlier = before?.request === request ? before : undefined
+  const attempts = (earlier?.attempts ?? 0) + 1
   const own = Math.min(first * 2 ** (attempts - 1), most) * (1 + random / 5)
   const asked = failure.retryAfterMs ?? 0
   return {
     attempts,
     since: now.toISOString(),
+    failingSince: earlier?.failingSince ?? earlier?.since ?? now.toISOString(),
     notBefore: new Date(now.getTime() + Math.max(own, asked)).toISOString(),
     ...(asked > 0 && { asked: new Date(now.getTime() + asked).toISOString() }),
     request,
     failure: failure.toJSON(),
   }
+}
+
+/** A renewal that has failed and has not succeeded since. */
+export interface Failing {
+  since: string
+  /** In a row, at the authority where it failed most often. */
+  attempts: number
+  failure: FailureReport
+  /** The next attempt. */
+  nextAt?: string
+}
+
+/** What people are told about a renewal that fails; undefined while nothing has failed. */
+export function failingOf(state: Pick<RenewState, 'waits'>, nextAt?: string): Failing | undefined {
+  const waits = Object.values(state.waits)
+  const [worst] = [...waits].sort((a, b) => b.attempts - a.attempts)
+  if (worst === undefined) return undefined
+  const since = waits.map((wait) => wait.failingSince ?? wait.since).sort()[0] as string
+  const earliest = waits.map(({ notBefore }) => notBefore).sort()[0] as string
+  return { since, attempts: worst.attempts, failure: worst.failure, nextAt: nextAt ?? earliest }
 }
 
 /**

@@ -5,7 +5,10 @@ export interface NameAttribute {
   oid: string
   /** As written; hex behind a `#` where it is not a string. */
   text: string
-  /** For comparison: RFC 5280, 7.1 – letter case and runs of spaces do not count in a string. */
+  /**
+   * For comparison, as OpenSSL and Chromium make it out of RFC 5280, 7.1: in a string the case of ASCII letters and
+   * runs of spaces do not count. Full string preparation would join names here that clients hold apart.
+   */
   canonical: string
 }
 
@@ -49,7 +52,8 @@ export function readDistinguishedName(node: DerNode | undefined): DistinguishedN
       const oid = readOid(type)
       const string = value === undefined ? undefined : readText(value)
       const hex = `#${Buffer.from(value?.raw ?? []).toString('hex')}`
-      return { oid, text: string ?? hex, canonical: string === undefined ? hex : canonicalText(string) }
+      const compared = string !== undefined && value?.tag !== Tag.numericString
+      return { oid, text: string ?? hex, canonical: compared ? canonicalText(string) : hex }
     }),
   )
   return {
@@ -72,7 +76,10 @@ export function commonNameOf(name: DistinguishedName): string {
 }
 
 function canonicalText(text: string): string {
-  return text.normalize('NFKC').toLowerCase().trim().replace(/\s+/g, ' ')
+  return text
+    .replace(/[A-Z]/g, (letter) => letter.toLowerCase())
+    .replace(/[\t-\r ]+/g, ' ')
+    .replace(/^ | $/g, '')
 }
 
 function escapeValue(text: string): string {

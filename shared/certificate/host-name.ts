@@ -1,4 +1,5 @@
 import { domainToASCII } from 'node:url'
+import { getPublicSuffix } from 'tldts-icann'
 import { type GeneralName, ipBytes } from './general-name.ts'
 
 /** What a client wants to reach, ready for comparison. */
@@ -52,25 +53,18 @@ export function hostMatches(host: string, name: string): boolean {
 function patternCovers(pattern: string, name: string): boolean {
   if (!pattern.startsWith('*.')) return isDnsName(pattern) && pattern === name
   const base = pattern.slice(2)
-  if (!isDnsName(base) || isPublicSuffix(base)) return false
-  if (pattern === name) return true
+  if (!isDnsName(base)) return false
+  if (pattern === name) return publicSuffixOf(base) !== base
   if (name.startsWith('*.')) return false
-  return name.slice(name.indexOf('.') + 1) === base && name.indexOf('.') > 0
+  const dot = name.indexOf('.')
+  // Asked of the host, as Chromium does: `kawasaki.jp` is a public suffix for some names below it only.
+  return dot > 0 && name.slice(dot + 1) === base && publicSuffixOf(name) !== base
 }
 
-/** Second-level labels under which country registries sell names, as `co` in `co.uk`. */
-const REGISTRY_LABELS = new Set(
-  'ac co com edu gob gouv gov govt go gv info law ltd me mil ne net nom nhs or org plc police sch school web'.split(
-    ' ',
-  ),
-)
-
 /**
- * Browsers refuse a wildcard directly below a public suffix. The full Public Suffix List is 250 KB and
- * changes weekly; no CA issues such a certificate, so top-level names and the usual country registries do.
+ * Chromium refuses a wildcard directly below a public suffix, under private roots too. It goes by the registries'
+ * part of the Public Suffix List (`co.uk`, not `github.io`), and takes a top-level name that is not listed for one.
  */
-export function isPublicSuffix(name: string): boolean {
-  const labels = name.split('.')
-  if (labels.length === 1) return true
-  return labels.length === 2 && labels[1]!.length === 2 && REGISTRY_LABELS.has(labels[0]!)
+function publicSuffixOf(name: string): string | null {
+  return getPublicSuffix(name, { extractHostname: false, validateHostname: false })
 }

@@ -43,6 +43,7 @@ export async function bindDomain(run: Run, step: BindStep): Promise<void> {
   }
   try {
     const order = await bindInOrder(run, step)
+    for (const old of step.besides ?? []) await detachLeftover(run, step, old)
     delete record.bareSince
     run.boundHere.add(step.domain)
     record.boundAt ??= run.parties.clock.now().toISOString()
@@ -65,7 +66,7 @@ async function bindInOrder(run: Run, step: BindStep): Promise<string> {
       if (asFailure(thrown).code !== 'gateway.occupied') throw thrown
       return detachThenAttach(run, step)
     }
-    await detachLeftover(run, step)
+    if (step.replaces) await detachLeftover(run, step, step.replaces)
     return 'attached the new certificate, then detached the old one'
   }
   return detachThenAttach(run, step)
@@ -201,11 +202,9 @@ function certificateGone(gateway: string, cause?: Failure): Failure {
 }
 
 /** After attach-first: some gateways replace, others keep both; only what is still there is detached. */
-async function detachLeftover(run: Run, step: BindStep): Promise<void> {
+async function detachLeftover(run: Run, step: BindStep, old: BoundCertificate): Promise<void> {
   const gateway = gatewayOf(run, step.gateway)
   const record = recordOf(run, step.domain)
-  const old = step.replaces
-  if (!old) return
   const { id } = old
   const gone = async () => {
     const now = await new HiddenBindings(gateway).complete(await domainNow(run, step), [old])

@@ -1,10 +1,10 @@
 import { instantForKey, keys } from '../base/names.ts'
 import type { Bundle } from '../certificate/bundle.ts'
-import { removeSources, type Upload } from './incoming.ts'
+import { copyUnread, removeSources, type Upload } from './incoming.ts'
 import type { Journal } from './journal.ts'
 import type { Job, Parties } from './parties.ts'
 import type { ResultFile } from './rebuild.ts'
-import { rejectionReadme } from './rejection-readme.ts'
+import { isRejectionReadme, rejectionReadme } from './rejection-readme.ts'
 import type { CreatedCertificate, Deployed, Outcome, RotationState } from './state.ts'
 
 /** The state file keeps this many outcomes, each with at most this many domains. */
@@ -104,11 +104,18 @@ async function copyBundle(job: Job, parties: Parties, conclusion: Conclusion, to
       await parties.store.put(`${to}trusted-root-ca.pem`, bundle.trustedRootCa.map((one) => one.pem).join(''))
     return
   }
-  for (const { name, bytes } of upload.objects) await parties.store.put(`${to}${name}`, bytes)
+  for (const { name, bytes } of upload.objects)
+    if (!isOwnNote(name, bytes)) await parties.store.put(`${to}${name}`, bytes)
+  await copyUnread(parties.store, upload, keys.incoming(job.name), to)
   // The next rotation finds the CA here: where this bundle had none, it was taken over from its predecessor.
   const brought = upload.objects.some(({ name }) => /(^|\/)(trusted-root-ca\.pem|ca\.crt)$/i.test(name))
   if (conclusion.to === 'deployed' && bundle && bundle.trustedRootCa.length > 0 && !brought)
     await parties.store.put(`${to}trusted-root-ca.pem`, bundle.trustedRootCa.map((one) => one.pem).join(''))
+}
+
+/** Came back with a bundle that was copied out of `rejected/`; beside the new result it would tell an old story. */
+function isOwnNote(name: string, bytes: Uint8Array): boolean {
+  return name === 'result.json' || (name === 'README.txt' && isRejectionReadme(bytes))
 }
 
 async function removeFolder(parties: Pick<Parties, 'store'>, prefix: string): Promise<void> {

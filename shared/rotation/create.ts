@@ -47,14 +47,20 @@ async function rememberDoubles(run: Run, step: CreateStep, id: string): Promise<
 }
 
 /** Ours by its derived name, whoever of our runs made it: only what is remembered may ever be deleted. */
-export function rememberCreated(run: Run, where: string, id: string, name: string): void {
+export function rememberCreated(
+  run: Run,
+  where: string,
+  id: string,
+  name: string,
+  digest = run.current.bundle.digest,
+): void {
   const { created } = run.journal.state
   if (created.some((one) => one.where === where && one.id === id)) return
   created.push({
     where,
     id,
     name,
-    digest: run.current.bundle.digest,
+    digest,
     createdAt: run.parties.clock.now().toISOString(),
   })
 }

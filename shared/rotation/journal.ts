@@ -7,6 +7,9 @@ import type { Note, RotationState } from './state.ts'
 /** A state file that holds more than this is not ours. */
 export const MAX_STATE_BYTES = 4 * 1024 * 1024
 
+/** What somebody swapped it for is kept aside up to this size. */
+const MAX_GARBAGE_BYTES = 64 * 1024 * 1024
+
 /** Notes are written behind the work at most this often; `save` is the only write that anybody waits for. */
 const WRITE_BEHIND_MS = 250
 
@@ -81,7 +84,7 @@ export async function openJournal(
   parties: Pick<Parties, 'store' | 'clock' | 'log'>,
 ): Promise<Journal> {
   // Whatever its size: what is not a state file must be kept aside, or nothing would ever go on.
-  const stored = await parties.store.get(keys.state(name))
+  const stored = await parties.store.get(keys.state(name), { maxBytes: MAX_GARBAGE_BYTES })
   if (!stored) return new Journal(await rebuiltState(emptyState(name), parties), parties)
   const text = stored.bytes.length > MAX_STATE_BYTES ? '' : new TextDecoder().decode(stored.bytes)
   const state = parseState(name, text)

@@ -4,7 +4,7 @@ import { HiddenBindings } from './hidden.ts'
 import type { Journal } from './journal.ts'
 import type { GatewayView } from './look.ts'
 import type { Job, Parties } from './parties.ts'
-import { type Plan, planRotation, replacedBy } from './plan.ts'
+import { nameAt, type Plan, planRotation, replacedBy } from './plan.ts'
 import type { BundleFacts, CurrentRotation } from './state.ts'
 
 /** Asks the gateways what the plan has to know about this bundle's certificate, then plans. Changes nothing. */
@@ -14,33 +14,89 @@ export async function makePlan(
   journal: Pick<Journal, 'state'>,
   bundle: BundleFacts,
   views: GatewayView[],
-): Promise<{ plan: Plan; existing: Record<string, string> }> {
+): Promise<{ plan: Plan; existing: Record<string, string>; made: Made[] }> {
   const existing: Record<string, string> = {}
+  const made: Made[] = []
   const updated = new Set<string>()
   await Promise.all(
     views.map(async (view) => {
       if (view.config.strategy === 'update')
         for (const id of await alreadyUpdated(view, bundle)) updated.add(id)
-      if (view.config.strategy === 'add') return
-      const found = ours(
-        await view.gateway.certificates({ name: remoteCertificateName(job.name, bundle.digest) }),
-      )[0]
-      if (found) existing[view.key] = found.id
+      if (view.config.strategy === 'add') {
+        made.push(...(await alreadyAdded(job, view, bundle)))
+        return
+      }
+      const name = remoteCertificateName(job.name, bundle.digest)
+      const found = ours(await view.gateway.certificates({ name }))[0]
+      if (!found) return
+      existing[view.key] = found.id
+      made.push({ where: view.key, id: found.id, name, digest: bundle.digest })
     }),
   )
-  await Promise.all(views.map((view) => showHidden(view, journal.state.current, existing[view.key])))
+  const { current, created } = journal.state
+  await Promise.all(views.map((view) => showHidden(view, current, existing[view.key])))
+  const others = current?.bundle.digest === bundle.digest ? [] : Object.values(current?.certificates ?? {})
+  const superseded = [
+    ...created.filter(({ digest }) => digest !== bundle.digest).map(({ id }) => id),
+    ...others,
+  ]
+  const overtaken = await madeByOvertaken(job, parties, current, bundle, views)
   const plan = planRotation({
     certificateName: job.name,
     config: job.config,
     bundle,
     views,
-    current: journal.state.current,
+    current,
     existing,
+    made: Object.fromEntries(made.map(({ name, id }) => [name, id])),
+    superseded: new Set(superseded),
     updated,
     hasManager: parties.manager !== undefined,
     now: parties.clock.now(),
   })
-  return { plan, existing }
+  return { plan, existing, made: [...made, ...overtaken] }
+}
+
+/** A certificate of this bundle that an earlier run made, whether or not that run lived to write it down. */
+export interface Made {
+  where: string
+  id: string
+  name: string
+  digest: string
+}
+
+/**
+ * What the rotation that is overtaken now has made and did not live to write down. Later nobody would know its
+ * names, and what is not known is never retired.
+ */
+async function madeByOvertaken(
+  job: Job,
+  parties: Pick<Parties, 'manager'>,
+  current: CurrentRotation | undefined,
+  bundle: BundleFacts,
+  views: GatewayView[],
+): Promise<Made[]> {
+  if (current?.status !== 'running' || current.bundle.digest === bundle.digest) return []
+  const { digest } = current.bundle
+  const name = current.remoteName
+  const atGateways = views.map(async (view): Promise<Made[]> => {
+    if (view.config.strategy === 'add') return alreadyAdded(job, view, current.bundle)
+    const found = await view.gateway.certificates({ name })
+    return found.map(({ id }) => ({ where: view.key, id, name, digest }))
+  })
+  const inManager = parties.manager?.find(name) ?? Promise.resolve([])
+  const imported = (await inManager).map(({ id }) => ({ where: 'scm', id, name, digest }))
+  return [...(await Promise.all(atGateways)).flat(), ...imported]
+}
+
+/** Strategy `add`: one listing tells which domains' certificates exist already. */
+async function alreadyAdded(job: Job, view: GatewayView, bundle: BundleFacts): Promise<Made[]> {
+  const present = ours(await view.gateway.certificates())
+  return view.domains.flatMap((domain) => {
+    const name = nameAt(view, domain.host, { certificateName: job.name, bundle })
+    const found = present.find((one) => one.name === name)
+    return found ? [{ where: view.key, id: found.id, name, digest: bundle.digest }] : []
+  })
 }
 
 /** What an interrupted attach-first left beside the new certificate is planned away only where it is seen. */
@@ -52,7 +108,8 @@ async function showHidden(
   const hidden = new HiddenBindings(view.gateway)
   for (const domain of view.domains) {
     const predecessor = current?.domains[domain.target]?.predecessor
-    const known = [...(predecessor ? [predecessor] : []), ...(created ? [{ id: created, name: '' }] : [])]
+    const ids = [created, current?.certificates[view.key]].filter((id) => id !== undefined)
+    const known = [...(predecessor ? [predecessor] : []), ...ids.map((id) => ({ id, name: '' }))]
     domain.binding = await hidden.complete(domain.binding, known)
   }
 }

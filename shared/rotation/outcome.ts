@@ -26,7 +26,12 @@ export function makeOutcome(init: OutcomeInit): Outcome {
     durationMs: init.endedAt.getTime() - init.begunAt.getTime(),
     ...(init.bundle ? { bundle: init.bundle } : {}),
     sentence: init.sentence,
-    checks: (init.checks ?? []).map(({ code, result, message }) => ({ code, result, message })),
+    checks: (init.checks ?? []).map(({ code, result, message, facts }) => ({
+      code,
+      ...(typeof facts?.['reason'] === 'string' ? { reason: facts['reason'] } : {}),
+      result,
+      message,
+    })),
     repairs: (init.repairs ?? []).map(({ code, message }) => ({ code, message })),
     domains: init.domains ?? [],
     pushed: init.pushed ?? [],

@@ -37,6 +37,8 @@ export interface BindStep extends DomainStep<'bind' | 'add'> {
   replaces?: BoundCertificate
   /** `bind`: the certificate that is bound already and only needs its flag back; default: the created one. */
   certificateId?: string
+  /** Certificates of superseded bundles of ours that stand beside; they are detached at the end. */
+  besides?: BoundCertificate[]
   /** `add`: the name of the certificate that is created and bound in one call. */
   name?: string
 }
@@ -59,6 +61,10 @@ export interface PlanFacts {
   current: CurrentRotation | undefined
   /** Certificates of this bundle's name that exist already, by gateway key. */
   existing: Record<string, string>
+  /** Strategy `add`: certificates that an earlier run made and nothing may be bound to any more, by name. */
+  made: Record<string, string>
+  /** Ids of certificates that this tool made of other bundles. */
+  superseded: Set<string>
   /** Certificate ids that already hold this bundle (strategy `update`). */
   updated: Set<string>
   hasManager: boolean
@@ -242,13 +248,29 @@ function domainStep<Kind extends string>(
 function bindStep(view: GatewayView, domain: DomainView, facts: PlanFacts): Step {
   const base = domainStep('bind', view, domain, facts)
   const replaces = replacedBy(facts.bundle, domain.binding)
-  if (!replaces) return { ...base, order: 'attach' }
+  const besides = supersededOn(view, domain, facts, replaces)
+  if (!replaces) return { ...base, order: 'attach', ...besides }
   const otherAlgorithm = replaces.algorithm !== undefined && replaces.algorithm !== facts.bundle.algorithm
   return {
     ...base,
     order: otherAlgorithm || view.config.attachFirst ? 'attach, detach' : 'detach, attach',
     replaces,
+    ...besides,
   }
+}
+
+/** What a rotation that was overtaken has left on the domain, where its algorithm keeps it from being replaced. */
+function supersededOn(
+  view: GatewayView,
+  domain: DomainView,
+  facts: PlanFacts,
+  replaces: BoundCertificate | undefined,
+): { besides?: BoundCertificate[] } {
+  const ours = ourIds(view, domain.host, facts)
+  const besides = domain.binding.certificates.filter(
+    (one) => one.id !== replaces?.id && facts.superseded.has(one.id) && !isOurs(one, ours),
+  )
+  return besides.length > 0 ? { besides } : {}
 }
 
 /** The new certificate is bound: is an old one of another algorithm left beside it, is the flag right, is it served? */
@@ -261,13 +283,15 @@ function afterBinding(
   const leftover = record.predecessor
     ? domain.binding.certificates.find((one) => one.id === record.predecessor?.id)
     : undefined
-  if (leftover || domain.binding.clientVerification !== record.clientVerification) {
+  const besides = supersededOn(view, domain, facts, leftover)
+  if (leftover || besides.besides || domain.binding.clientVerification !== record.clientVerification) {
     const bound = domain.binding.certificates.find((one) => isOurs(one, ourIds(view, domain.host, facts)))
     return [
       {
         ...domainStep('bind', view, domain, facts),
         order: leftover ? 'attach, detach' : 'attach',
         ...(leftover ? { replaces: leftover } : {}),
+        ...besides,
         ...(bound ? { certificateId: bound.id } : {}),
       },
     ]
@@ -300,11 +324,14 @@ function planAdd(view: GatewayView, records: Record<string, RecordedDomain>, fac
     if (record.givenUp) return planRestore(view, domain, record, facts)
     if (isBound) return afterBinding(view, domain, record, facts)
     const replaces = replacedBy(facts.bundle, domain.binding)
+    const made = facts.made[name]
     return [
       {
-        ...domainStep('add', view, domain, facts),
+        // Made by an earlier run and taken off the domain since: a second one of it would be one too many.
+        ...domainStep(made ? 'bind' : 'add', view, domain, facts),
         order: replaces ? ('detach, attach' as const) : ('attach' as const),
-        name,
+        ...(made ? { certificateId: made } : { name }),
+        ...supersededOn(view, domain, facts, replaces),
         ...(replaces ? { replaces } : {}),
       },
     ]

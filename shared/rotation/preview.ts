@@ -1,7 +1,6 @@
 import type { CheckResult } from '../certificate/bundle.ts'
-import { readObjects } from '../certificate/read-objects.ts'
 import { judge } from '../certificate/verdict.ts'
-import { collectUpload, readOptions } from './incoming.ts'
+import { collectUpload, isEmpty, readOptions } from './incoming.ts'
 import { emptyState, readState } from './journal.ts'
 import { lookAtGateways, probeBefore } from './look.ts'
 import { makePlan } from './make-plan.ts'
@@ -9,6 +8,7 @@ import { factsOf } from './material.ts'
 import type { Job, Parties } from './parties.ts'
 import { type Step, sentenceFor } from './plan.ts'
 import type { BundleFacts } from './state.ts'
+import { readUpload } from './waiting.ts'
 
 export interface PlannedStep {
   step: Step['kind']
@@ -31,9 +31,9 @@ export interface Preview {
 export async function preview(job: Job, parties: Parties): Promise<Preview> {
   const base = { certificate: job.name, checks: [], steps: [] }
   const upload = await collectUpload(parties.store, job.name)
-  if (upload.objects.length === 0)
+  if (isEmpty(upload))
     return { ...base, decision: 'no bundle', sentence: `nothing lies in incoming/${job.name}/` }
-  const reading = readObjects(upload.objects, readOptions(job, parties))
+  const reading = readUpload(upload, readOptions(job, parties))
   if (reading.kind === 'waiting')
     return {
       ...base,

@@ -108,7 +108,7 @@ function dueForRetirement(job: Job, parties: Parties, unbound: CreatedCertificat
   const { after, keep } = job.config.retire
   const now = parties.clock.now().getTime()
   // What was rolled back is nobody's predecessor and takes no place among those that are kept.
-  const kept = new Set(unbound.filter((certificate) => !certificate.rolledBack).slice(0, keep))
+  const kept = new Set(unbound.filter((certificate) => !certificate.neverServed).slice(0, keep))
   return unbound
     .filter((certificate) => !kept.has(certificate))
     .filter((certificate) => now - Date.parse(certificate.unboundSince ?? '') >= after)

@@ -1,14 +1,11 @@
-import { minute } from '../base/clock.ts'
-import { asFailure, Failure } from '../base/failure.ts'
+import { asFailure, type Failure } from '../base/failure.ts'
 import type { Bundle, CheckResult } from '../certificate/bundle.ts'
-import { printable } from '../certificate/printable.ts'
-import { readObjects } from '../certificate/read-objects.ts'
 import { judge, type Verdict } from '../certificate/verdict.ts'
 import { withClientCa } from './client-ca.ts'
 import { conclude, finishMove, rememberOutcome } from './conclude.ts'
 import { rememberCreated } from './create.ts'
 import { closeGaps } from './gap.ts'
-import { collectUpload, readOptions, type Upload } from './incoming.ts'
+import { collectUpload, isEmpty, readOptions, type Upload } from './incoming.ts'
 import { type Journal, openJournal } from './journal.ts'
 import { type GatewayView, lookAtGateways, probeBefore } from './look.ts'
 import { makePlan } from './make-plan.ts'
@@ -29,6 +26,7 @@ import { runPlan } from './run.ts'
 import { CallTimes, type Run } from './run-context.ts'
 import type { CurrentRotation, Outcome, RotationState } from './state.ts'
 import { requireUpdatable } from './update.ts'
+import { chainMayFollow, forgetWaiting, namesOf, readUpload, restMayFollow, waitForRest } from './waiting.ts'
 
 /**
  * One certificate, from whatever lies in `incoming/<name>/` to every domain serving it:
@@ -49,8 +47,9 @@ export async function rotate(job: Job, parties: Parties): Promise<Outcome[]> {
     while (!parties.deadline.signal.aborted && !lease.signal.aborted) {
       const upload = await collectUpload(parties.store, job.name)
       const sources = JSON.stringify(upload.sources)
+      if (isEmpty(upload)) await forgetWaiting(journal)
       // The same objects again: the store took their deletion and did not carry it out.
-      if (upload.objects.length === 0 || sources === seen) break
+      if (isEmpty(upload) || sources === seen) break
       seen = sources
       const outcome = await rotateUpload(job, parties, lease, journal, upload, outcomes)
       if (outcome) outcomes.push(outcome)
@@ -76,8 +75,8 @@ async function rotateUpload(
   const outcome = (init: Omit<OutcomeInit, 'certificate' | 'begunAt' | 'endedAt'>) =>
     makeOutcome({ certificate: job.name, begunAt, endedAt: parties.clock.now(), ...init })
 
-  const reading = readObjects(upload.objects, readOptions(job, parties))
-  if (reading.kind === 'waiting') return await waitForRest(job, parties, journal, reading, outcome)
+  const reading = readUpload(upload, readOptions(job, parties))
+  if (reading.kind === 'waiting') return await waitForRest(job, parties, journal, upload, reading, outcome)
   if (reading.kind === 'unreadable') {
     const refusal = outcome({
       status: 'refused',
@@ -106,11 +105,12 @@ async function rotateUpload(
   const known = refusedBefore(job, journal, bundle)
   if (known) return await refuse({ decision: 'refuse', checks: [known] })
   const offline = judgeBundle(job, parties, bundle, configuredHosts(job))
-  if (chainMayFollow(offline, upload, parties))
+  if (chainMayFollow(job, offline, upload, parties))
     return await waitForRest(
       job,
       parties,
       journal,
+      upload,
       { missing: 'intermediate certificates', found: namesOf(upload) },
       outcome,
     )
@@ -119,9 +119,11 @@ async function rotateUpload(
       job,
       parties,
       journal,
+      upload,
       { missing: 'other half of the newer bundle', found: namesOf(upload) },
       outcome,
     )
+  await forgetWaiting(journal)
   if (offline.decision === 'refuse') return await refuse(offline)
   if (tooEarly(job, parties, journal, bundle)) return undefined
 
@@ -131,7 +133,7 @@ async function rotateUpload(
     const verdict = judgeBundle(job, parties, bundle, hostsOf(views), servedBy(views, bundle))
     if (verdict.decision === 'refuse') return await refuse(verdict)
     bundle = await withClientCa(job, parties, journal.state.deployed, bundle, views)
-    const { plan, existing } = await makePlan(job, parties, journal, factsOf(bundle), views)
+    const { plan, existing, made } = await makePlan(job, parties, journal, factsOf(bundle), views)
     await requireUpdatable(job, parties, plan, views, bundle, journal.state)
     await requireRoom(job, parties, lease, journal, plan, views)
 
@@ -153,6 +155,7 @@ async function rotateUpload(
       boundHere: new Set(),
     }
     rememberOurs(run, existing)
+    for (const one of made) rememberCreated(run, one.where, one.id, one.name, one.digest)
     if (plan.steps.length > 0) await journal.save()
     const end = await runPlan(run, plan)
     const status = runStatus(run, end, first, plan.steps.length > 0)
@@ -188,8 +191,9 @@ async function settle(run: Run, result: Outcome, upload: Upload): Promise<void> 
   const refused = result.status === 'rolled back' || result.status === 'failed'
   for (const one of journal.state.created)
     if (one.digest === current.bundle.digest) {
-      if (result.status === 'rolled back') one.rolledBack = true
-      else delete one.rolledBack
+      const used = current.certificates[one.where] ?? one.id
+      if (result.status === 'rolled back' || used !== one.id) one.neverServed = true
+      else delete one.neverServed
     }
   const deployed = { ...current.bundle, at: result.at }
   await conclude(job, parties, journal, {
@@ -325,66 +329,6 @@ function supersede(job: Job, parties: Parties, journal: Journal, bundle: Bundle)
   })
   rememberOutcome(journal, superseded)
   return [superseded]
-}
-
-async function waitForRest(
-  job: Job,
-  parties: Parties,
-  journal: Journal,
-  reading: { missing: string; found: string[] },
-  outcome: (init: Omit<OutcomeInit, 'certificate' | 'begunAt' | 'endedAt'>) => Outcome,
-): Promise<Outcome> {
-  const { state } = journal
-  const since = state.waitingSince
-  const now = parties.clock.now()
-  if (!since) {
-    state.waitingSince = now.toISOString()
-    await journal.save()
-  }
-  const sentence = `waiting for the ${reading.missing}: so far there is ${reading.found.join(', ') || 'nothing usable'}`
-  const waited = since ? now.getTime() - Date.parse(since) : 0
-  const failures =
-    waited <= job.config.waitForPair
-      ? []
-      : [
-          new Failure({
-            code: 'bundle.waiting-too-long',
-            kind: 'later',
-            message: `${job.name} has waited for the ${reading.missing} since ${since}`,
-            next: `Put the ${reading.missing} into incoming/${job.name}/, or remove what lies there.`,
-          }),
-        ]
-  return outcome({ status: 'waiting', sentence, failures })
-}
-
-/** acme.sh writes leaf and key before the chain: a bundle this young that lacks nothing else is not refused yet. */
-const CHAIN_MAY_FOLLOW_MS = 2 * minute
-
-function chainMayFollow(verdict: Verdict, upload: Upload, parties: Pick<Parties, 'clock'>): boolean {
-  const refusals = verdict.checks.filter((check) => check.result === 'refused')
-  const onlyTheChain =
-    refusals.length > 0 && refusals.every((check) => check.facts?.['reason'] === 'issuer-missing')
-  return onlyTheChain && parties.clock.now().getTime() - upload.newestAt.getTime() < CHAIN_MAY_FOLLOW_MS
-}
-
-/**
- * While one bundle lies here unfinished, a newer pair arrives under the same names one object at a time: for a
- * moment there is a new certificate beside the old key. To refuse that would tear the newer bundle apart.
- */
-function restMayFollow(
-  verdict: Verdict,
-  upload: Upload,
-  parties: Pick<Parties, 'clock'>,
-  journal: Journal,
-): boolean {
-  const { current, retry } = journal.state
-  const half = verdict.checks.some((check) => check.result === 'refused' && check.code === 'key-matches')
-  const age = parties.clock.now().getTime() - upload.newestAt.getTime()
-  return half && (current?.status === 'running' || retry !== undefined) && age < CHAIN_MAY_FOLLOW_MS
-}
-
-function namesOf(upload: Upload): string[] {
-  return upload.objects.map((object) => printable(object.name))
 }
 
 function judgeBundle(

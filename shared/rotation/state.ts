@@ -131,8 +131,8 @@ export interface CreatedCertificate {
   createdAt: string
   /** Since when nothing is bound to it. */
   unboundSince?: string
-  /** It never proved itself: no predecessor to keep, only something to clear away. */
-  rolledBack?: boolean
+  /** Rolled back, or a double: no predecessor to keep, only something to clear away. */
+  neverServed?: boolean
 }
 
 export type DomainStatus =
@@ -173,7 +173,8 @@ export interface Outcome {
   durationMs: number
   bundle?: BundleFacts
   sentence: string
-  checks: { code: string; result: string; message: string }[]
+  /** `reason` tells finer than the code why a check refuses. */
+  checks: { code: string; reason?: string; result: string; message: string }[]
   repairs: { code: string; message: string }[]
   domains: DomainOutcome[]
   /** In the state file only: domains left out of the list because all is well with them. */

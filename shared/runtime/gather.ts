@@ -42,7 +42,7 @@ export async function gatherFor(
     config: wiring.config,
     states,
     observations: await observe(wiring, parties, states, names),
-    renewals: new Map(),
+    renewals: await renewalsKnown(wiring, parties, names),
     discovered: [],
     quotas: [],
     lastTick: await lastTickOf(parties),

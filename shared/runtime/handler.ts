@@ -97,11 +97,18 @@ function summary(report: JobReport, status: 0 | 1 | 3): HandlerResult {
   return {
     status: ({ 0: 'done', 1: 'failed', 3: 'unfinished' } as const)[status],
     outcomes: report.outcomes.map(({ certificate, status, sentence }) => ({ certificate, status, sentence })),
-    failures: report.failures.map(({ certificate, failure: { code, message, next } }) => ({
-      ...(certificate ? { certificate } : {}),
-      code,
-      message,
-      next,
-    })),
+    failures: [
+      ...report.failures.map(({ certificate, failure: { code, message, next } }) => ({
+        ...(certificate ? { certificate } : {}),
+        code,
+        message,
+        next,
+      })),
+      ...(report.renewals ?? []).flatMap(({ certificate, failing }) => {
+        if (!failing) return []
+        const { code, message, next } = failing.failure
+        return [{ certificate, code, message, next }]
+      }),
+    ],
   }
 }

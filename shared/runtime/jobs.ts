@@ -1,5 +1,7 @@
+import type { RenewalOutcome } from '../acme/renew.ts'
 import { asFailure, Failure } from '../base/failure.ts'
 import { isCertificateName } from '../base/names.ts'
+import { printable } from '../base/printable.ts'
 import { namesWithUploads } from '../rotation/incoming.ts'
 import { inParallel } from '../rotation/parallel.ts'
 import type { Parties } from '../rotation/parties.ts'
@@ -12,6 +14,8 @@ export interface JobReport {
   outcomes: Outcome[]
   /** What failed outside any one rotation, or before an outcome could be written. */
   failures: { certificate?: string; failure: Failure }[]
+  /** What the timer did about certificates that renew themselves. */
+  renewals?: RenewalOutcome[]
 }
 
 /** Certificates side by side; each has its own lease and state file. */
@@ -51,7 +55,7 @@ export async function rotateUploads(
 }
 
 function unknownName(name: string, known: string[]): Failure {
-  const shown = isCertificateName(name) ? name : JSON.stringify(name)
+  const shown = isCertificateName(name) ? name : `"${printable(name)}"`
   return new Failure({
     code: 'config.unknown-certificate',
     kind: 'never',
@@ -67,6 +71,10 @@ export function exitStatus(report: JobReport): 0 | 1 | 3 {
     ({ status, failures }) =>
       ['refused', 'rolled back', 'failed'].includes(status) || (status === 'waiting' && failures.length > 0),
   )
-  if (failed || report.failures.length > 0) return 1
-  return report.outcomes.some(({ status }) => status === 'unfinished') ? 3 : 0
+  // A renewal waits only because an attempt before it failed.
+  const unrenewed = report.renewals?.some(({ status }) => status === 'failed' || status === 'waiting')
+  if (failed || unrenewed || report.failures.length > 0) return 1
+  return [...report.outcomes, ...(report.renewals ?? [])].some(({ status }) => status === 'unfinished')
+    ? 3
+    : 0
 }

@@ -1,4 +1,6 @@
 import type { RenewalOutcome } from '../acme/renew.ts'
+import { type RenewState, renewKeys } from '../acme/state.ts'
+import { failingOf } from '../acme/wait.ts'
 import { asFailure } from '../base/failure.ts'
 import { openJournal, readState } from '../rotation/journal.ts'
 import { inParallel } from '../rotation/parallel.ts'
@@ -33,26 +35,27 @@ export async function renewAll(wiring: Wiring, parties: Parties, report: JobRepo
       const outcome = await renewOne(name, parties, renewal)
       if (!outcome) return
       renewals.outcomes.push(outcome)
-      renewals.facts.set(name, factsOf(outcome))
-      const level = outcome.status === 'failed' ? 'error' : 'info'
+      const { renewAt, failing } = outcome
+      renewals.facts.set(name, { renewAt, ...(failing && { failing }) })
+      const failed = outcome.status === 'failed'
+      const level = failed ? 'error' : 'info'
       parties.log[level](`${name}: ${outcome.sentence}`, {
         certificate: name,
         step: 'renew',
         status: outcome.status,
       })
-      parties.progress({
-        kind: 'step',
-        certificate: name,
-        step: 'renew',
-        target: name,
-        sentence: `${name}: ${outcome.sentence}`,
-      })
+      const told = { certificate: name, target: name, sentence: outcome.sentence }
+      if (failed) parties.progress({ kind: 'trouble', ...told })
+      else if (outcome.status === 'delivered') parties.progress({ kind: 'step', step: 'renew', ...told })
     } catch (thrown) {
       const failure = asFailure(thrown)
       parties.log.error(failure.message, { certificate: name, failure })
       report.failures.push({ certificate: name, failure })
     }
   })
+  // Where this tick could not look, what was known before still holds: a silence would read as "solved".
+  const unseen = names.filter((name) => !renewals.facts.has(name))
+  for (const [name, facts] of await factsOf(unseen, parties)) renewals.facts.set(name, facts)
   return renewals
 }
 
@@ -92,33 +95,41 @@ function inService(state: RotationState) {
   }
 }
 
-function factsOf(outcome: RenewalOutcome): RenewalFacts {
-  const failure = outcome.status === 'failed' ? outcome.failures.at(-1) : undefined
-  return {
-    renewAt: outcome.renewAt,
-    ...(failure
-      ? {
-          failing: {
-            since: outcome.order?.startedAt ?? outcome.at,
-            attempts: outcome.failures.length,
-            failure,
-            ...(outcome.notBefore ? { nextAt: outcome.notBefore } : {}),
-          },
-        }
-      : {}),
-  }
+/** For `status` and uploads, which order nothing: when each certificate is to be renewed, as the last tick wrote it. */
+export function renewalsKnown(
+  wiring: Pick<Wiring, 'names' | 'config'>,
+  parties: Pick<Parties, 'store'>,
+  names: readonly string[] = wiring.names,
+): Promise<Map<string, RenewalFacts>> {
+  return factsOf(
+    names.filter((name) => wiring.config.certificates[name]?.renew),
+    parties,
+  )
 }
 
-/** For `status`, which orders nothing: when each certificate is to be renewed, as the last tick wrote it. */
-export async function renewalsKnown(
-  wiring: Wiring,
+async function factsOf(
+  names: readonly string[],
   parties: Pick<Parties, 'store'>,
 ): Promise<Map<string, RenewalFacts>> {
   const facts = new Map<string, RenewalFacts>()
-  for (const name of wiring.names) {
-    if (!wiring.config.certificates[name]?.renew) continue
-    const state = await readState(name, parties)
-    if (state?.renewAt) facts.set(name, { renewAt: state.renewAt })
-  }
+  await inParallel(8, names, async (name) => {
+    const [state, stored] = await Promise.all([
+      readState(name, parties),
+      parties.store.get(renewKeys.state(name)),
+    ])
+    const failing = stored && failingIn(stored.bytes)
+    if (state?.renewAt || failing)
+      facts.set(name, { ...(state?.renewAt && { renewAt: state.renewAt }), ...(failing && { failing }) })
+  })
   return facts
+}
+
+/** A file that does not parse is the next tick's business. */
+function failingIn(bytes: Uint8Array): RenewalFacts['failing'] {
+  try {
+    const { waits } = JSON.parse(new TextDecoder().decode(bytes)) as Partial<RenewState>
+    return waits && failingOf({ waits })
+  } catch {
+    return undefined
+  }
 }

@@ -1,4 +1,5 @@
 import { Failure } from '../base/failure.ts'
+import { printable } from '../base/printable.ts'
 
 export function tooLarge(
   key: string,
@@ -10,9 +11,9 @@ export function tooLarge(
   return new Failure({
     code: 'store.too-large',
     kind: 'never',
-    message: `The object ${JSON.stringify(key)} has ${has} (${description})`,
+    message: `The object "${printable(key)}" has ${has} (${description})`,
     next: 'Upload the certificate files only; a bundle has a few kilobytes.',
-    facts: { key, size, maxBytes, store: description },
+    facts: { key: printable(key), size, maxBytes, store: description },
   })
 }
 

@@ -1,4 +1,5 @@
 import { Failure } from '../base/failure.ts'
+import { printable } from '../base/printable.ts'
 
 /** S3 and OBS allow 1024 bytes; ours keep some for a store's prefix. */
 const MAX_KEY_BYTES = 1000
@@ -34,10 +35,7 @@ export function badKey(
   next: string,
   cause?: unknown,
 ): Failure {
-  const shown = JSON.stringify(key.length > 120 ? `${key.slice(0, 120)}…` : key).replaceAll(
-    '\u007f',
-    '\\u007f',
-  )
+  const shown = `"${printable(key)}"`
   return new Failure({
     code: 'store.bad-key',
     kind: 'never',

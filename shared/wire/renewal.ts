@@ -80,6 +80,12 @@ export async function openRenewals(wiring: Wiring, parties: Parties): Promise<Op
         connect,
         secret: wiring.config.accountKeySecret,
         current: current && { ...current, ...(leaf ? { der: leaf } : {}) },
+        progress: ({ kind, sentence }) =>
+          parties.progress(
+            kind === 'begin'
+              ? { kind: 'bundle', certificate: name, sentence }
+              : { kind: 'step', certificate: name, step: 'renew', target: name, sentence },
+          ),
         signal: AbortSignal.any([parties.deadline.signal, lease]),
       })
     },

@@ -30,7 +30,7 @@ describe.skipIf(pebbleMissing())('a first certificate from a real ACME server', 
     try {
       const parts = renewalParts({ store, clock, authorities: [authorityOf(pebble, cloud.solver)] })
       const outcome = await renewDue(parts)
-      expect(outcome.sentence).toContain('lies in incoming/shop/')
+      expect(outcome.sentence).toContain('dropped into incoming/shop/')
       expect(outcome.status).toBe('delivered')
       const objects = await store.list('incoming/')
       expect(objects.map(({ key }) => key)).toEqual([

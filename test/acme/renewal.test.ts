@@ -227,7 +227,7 @@ describe.skipIf(pebbleMissing())('renewal against a real ACME server', () => {
       cloud.zones.addRecord(host, 'A', ['127.0.0.1'])
       const solver = createHttp01Solver({ id: 'http-01:web', store: web.store })
       const outcome = await renewDue(parts({ names: [host], authorities: [authorityOf(pebble, solver)] }))
-      expect(outcome.sentence).toContain('lies in incoming')
+      expect(outcome.sentence).toContain('dropped into incoming')
       expect(await web.store.list('')).toEqual([])
       const wildcard = await renewDue(
         parts({ name: 'wild', names: ['*.web.example'], authorities: [authorityOf(pebble, solver)] }),

@@ -187,7 +187,7 @@ describe.skipIf(pebbleMissing())('a real ACME server in a bad mood', () => {
       for (const host of ['a.shop.example', 'b.shop.example', 'c.shop.example']) {
         const authorities = [authorityOf(pebble, cloud.solver)]
         const outcome = await renewDue(renewalParts({ store, name: host, names: [host], authorities }))
-        expect(outcome.sentence).toContain('lies in incoming')
+        expect(outcome.sentence).toContain('dropped into incoming')
       }
     })
   })

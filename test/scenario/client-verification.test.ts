@@ -140,6 +140,14 @@ describe('client verification', () => {
     expect(story.flags()).toEqual(off)
   })
 
+  it('stays off where an update in place that brings a CA would switch it on', async () => {
+    await begin('apig', { gateway: { strategy: 'update', updateWithoutWayBack: true } }, false)
+    story.cloud.emulator.setRules({ updateAddingCa: 'on' })
+    await withCa()
+    expect((await story.tick())[0]).toMatchObject({ status: 'rotated' })
+    expect(story.flags()).toEqual(off)
+  })
+
   it('is kept where an update without a CA would drop it: the rotation says so before it touches anything', async () => {
     await begin('apig', { gateway: { strategy: 'update', updateWithoutWayBack: true } })
     await story.drop()

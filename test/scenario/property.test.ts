@@ -7,7 +7,7 @@ import { HistoryLab } from '../support/history-run.ts'
 import { HistoryStore } from '../support/history-store.ts'
 
 /** `HISTORIES=10000` for a long run; `FC_SEED` and `FC_PATH` live a failure again. */
-const RUNS = Number(process.env.HISTORIES ?? 300)
+const RUNS = Number(process.env.HISTORIES ?? 200)
 const SEED = process.env.FC_SEED === undefined ? undefined : Number(process.env.FC_SEED)
 const PATH = process.env.FC_PATH
 

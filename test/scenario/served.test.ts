@@ -125,7 +125,10 @@ describe('a domain that got the new certificate', () => {
     story.cloud.emulator.intercept((stage, call) => {
       if (stage === 'done' && call.route === 'apig.attachCertificate') story.clock.setWallClock(2 * minute)
     })
-    expect((await story.tick())[0]).toMatchObject({ status: 'rotated' })
+    // The lease is lost by such a jump, so a second tick may be needed.
+    const all = await story.ticks()
+    expect(all.map(({ status }) => status)).not.toContain('rolled back')
+    expect(all.at(-1)).toMatchObject({ status: 'rotated' })
   })
 
   it('in a run that died is not undone for one failing handshake of the next', async () => {
@@ -142,7 +145,7 @@ describe('a domain that got the new certificate', () => {
     story.clock.advance(day / 24)
     let looks = 0
     showing((host, really) =>
-      host === hosts[0] && ++looks === 1 ? { reached: false, reason: 'a moment' } : really,
+      host === hosts[0] && ++looks === 2 ? { reached: false, reason: 'a moment' } : really,
     )
     expect((await story.tick())[0]).toMatchObject({ status: 'rotated' })
   })

@@ -69,7 +69,7 @@ const ALLOWED: Record<string, string[]> = {
 
 /** Packages by folder; everything else of npm is forbidden below shared/. */
 const PACKAGES: Record<string, string[]> = {
-  'shared/certificate': ['node-forge'],
+  'shared/certificate': ['node-forge', 'tldts-icann'],
   'shared/config': ['zod', 'yaml'],
   'shared/http': ['undici'],
   'shared/store': ['@aws-sdk/client-s3'],

@@ -36,12 +36,15 @@ export class TestCloud {
   readonly apig: string[]
   readonly roma: string[]
   readonly #wirings: Wiring[] = []
+  readonly #origin: SeedInput
+  #seed: SeedInput | undefined
 
   private constructor(
     emulator: Emulator,
     folder: string,
-    options: Required<Pick<CloudOptions, 'apig' | 'roma'>>,
+    options: Required<Pick<CloudOptions, 'apig' | 'roma' | 'seed'>>,
   ) {
+    this.#origin = options.seed
     this.emulator = emulator
     this.folder = folder
     this.store = createDirectoryStore(join(folder, 'bucket'))
@@ -54,11 +57,12 @@ export class TestCloud {
     const roma = options.roma ?? ['erp.shop.example']
     const folder = await mkdtemp(join(tmpdir(), 'cert-rotation-test-'))
     await mkdir(join(folder, 'bucket'))
+    const seed = options.seed ?? seedFor(apig, roma)
     const emulator = await startEmulator({
-      seed: options.seed ?? seedFor(apig, roma),
+      seed,
       ...(options.clock ? { clock: options.clock } : {}),
     })
-    return new TestCloud(emulator, folder, { apig, roma })
+    return new TestCloud(emulator, folder, { apig, roma, seed })
   }
 
   get hosts(): string[] {
@@ -140,6 +144,21 @@ export class TestCloud {
         .state()
         .bindings.map((binding) => [binding.host, binding.certificates.map((one) => one.fingerprint)]),
     )
+  }
+
+  /** As at the start, without making keys again: for tests that start over hundreds of times. */
+  async startOver(): Promise<void> {
+    this.#seed ??= await this.#fixedSeed()
+    await this.emulator.reset(this.#seed)
+    for (const key of await this.keys()) await this.store.delete(key)
+  }
+
+  async #fixedSeed(): Promise<SeedInput> {
+    const old = await this.issue(this.hosts, { from: -80, to: 10 })
+    return {
+      ...this.#origin,
+      certificates: [{ ref: 'old', certificatePem: old.fullchainPem, privateKeyPem: old.privateKeyPem }],
+    }
   }
 
   /** Calls that changed something, by route. */

@@ -43,17 +43,19 @@ export async function leaseOn(store: Store, name: string, clock: VirtualClock): 
   })
   if ('heldBy' in lease) return { held: false, ...lease }
   // Virtual time runs as the code sleeps; the claim is prolonged as a heartbeat would.
-  const keep = async () => lease.held() || (await lease.renew().catch(() => false))
+  const stop = clock.inBackground(async () => {
+    if (lease.until.getTime() - clock.lazy.now().getTime() < (LEASE_TTL_MS * 2) / 3) await lease.renew()
+  })
   return {
     held: true,
     lease: {
       signal: lease.signal,
       remainingMs: () => Math.max(0, lease.until.getTime() - clock.lazy.now().getTime() - 5 * second),
-      held: () => {
-        void keep()
-        return lease.held()
+      held: () => lease.held(),
+      release: () => {
+        stop()
+        return lease.release()
       },
-      release: () => lease.release(),
     },
   }
 }

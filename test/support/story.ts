@@ -127,7 +127,7 @@ export class Story {
   }
 
   async text(key: string): Promise<string> {
-    const stored = await this.cloud.store.get(key)
+    const stored = await this.cloud.store.get(key, { maxBytes: 100 * 1024 * 1024 })
     if (!stored) throw new Error(`there is no ${key}: ${(await this.cloud.keys()).join(', ')}`)
     return new TextDecoder().decode(stored.bytes)
   }

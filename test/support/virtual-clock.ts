@@ -1,5 +1,9 @@
 import type { Clock } from '../../shared/base/clock.ts'
 
+/** Real milliseconds. */
+const LONGEST_BACKGROUND_MS = 500
+const LONGEST_STEP_MS = 2000
+
 interface Sleeper {
   at: number
   wake(): void
@@ -14,6 +18,7 @@ export class VirtualClock {
   #now: number
   #monotonic = 0
   readonly #sleepers = new Set<Sleeper>()
+  readonly #inBackground = new Set<() => Promise<unknown>>()
   readonly eager: Clock
   readonly lazy: Clock
 
@@ -35,13 +40,36 @@ export class VirtualClock {
     this.#now += ms
   }
 
+  /** What a heartbeat would do: done after every step of time, and waited for. Returns how to stop it. */
+  inBackground(work: () => Promise<unknown>): () => void {
+    this.#inBackground.add(work)
+    return () => void this.#inBackground.delete(work)
+  }
+
+  async #background(): Promise<void> {
+    for (const work of [...this.#inBackground]) {
+      const settled = await Promise.race([
+        work().then(
+          () => true,
+          () => true,
+        ),
+        new Promise<false>((resolve) => setTimeout(resolve, LONGEST_BACKGROUND_MS, false)),
+      ])
+      // Of a process that has died meanwhile.
+      if (!settled) this.#inBackground.delete(work)
+    }
+  }
+
   /** A few turns of the event loop, so that others who sleep until the same moment get theirs. */
   async #jump(ms: number, signal?: AbortSignal): Promise<void> {
     if (signal?.aborted) throw signal.reason
     const until = this.#monotonic + ms
     await new Promise((resolve) => setImmediate(resolve))
-    if (until > this.#monotonic) this.advance(until - this.#monotonic)
-    if (signal?.aborted) throw signal.reason
+    while (until > this.#monotonic) {
+      this.advance(Math.min(LONGEST_STEP_MS, until - this.#monotonic))
+      await this.#background()
+      if (signal?.aborted) throw signal.reason
+    }
   }
 
   #wait(ms: number, signal?: AbortSignal): Promise<void> {

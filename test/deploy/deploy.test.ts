@@ -1,0 +1,209 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { deploy, info, remove } from '../../deploy/deployment.ts'
+import { readService } from '../../deploy/desired.ts'
+import { type DeploySession, openSession } from '../../deploy/session.ts'
+import { type Emulator, startEmulator } from '../../emulator/emulator.ts'
+import { systemClock } from '../../shared/base/clock.ts'
+import { credentials, serviceInput, smallArtifact } from './support.ts'
+
+let emulator: Emulator
+let session: DeploySession | undefined
+const said: string[] = []
+
+beforeAll(async () => {
+  emulator = await startEmulator({ seed: { project: { id: '0123456789abcdef0123456789abcdef' } } })
+})
+afterAll(() => emulator.close())
+beforeEach(async () => {
+  await emulator.reset()
+  said.length = 0
+})
+
+type Options = Parameters<typeof serviceInput>
+
+async function run(
+  what: 'deploy' | 'remove' | 'info',
+  options: { fn?: Options[1]; provider?: Options[2]; artifact?: ReturnType<typeof smallArtifact> } = {},
+) {
+  const service = readService(serviceInput(emulator, options.fn, options.provider))
+  session = await openSession(service, credentials(emulator))
+  const parties = {
+    functionGraph: session.functionGraph,
+    clock: systemClock,
+    say: (line: string) => void said.push(line),
+  }
+  try {
+    if (what === 'deploy')
+      await deploy(service, new Map([['one', options.artifact ?? smallArtifact()]]), parties)
+    else await (what === 'remove' ? remove : info)(service, parties)
+    return session.functionGraph
+  } finally {
+    await session.close()
+  }
+}
+
+const mutating = () => emulator.calls().filter((call) => call.mutating)
+
+async function afterwards<T>(look: (graph: DeploySession['functionGraph']) => Promise<T>): Promise<T> {
+  const service = readService(serviceInput(emulator))
+  const own = await openSession(service, credentials(emulator))
+  try {
+    return await look(own.functionGraph)
+  } finally {
+    await own.close()
+  }
+}
+
+describe('deploying', () => {
+  it('creates the function with configuration, variables, asynchronous settings and trigger, and says so first', async () => {
+    await run('deploy')
+    const found = await afterwards((graph) => graph.show('small-test-one'))
+    expect(found).toMatchObject({
+      runtime: 'Node.js20.15',
+      handler: 'index.handler',
+      xrole: 'small',
+      app_xrole: 'small',
+      initializer_handler: 'index.initializer',
+      initializer_timeout: 10,
+    })
+    expect(await afterwards((graph) => graph.asyncSettings('small-test-one'))).toEqual({
+      max_async_retry_attempts: 2,
+      max_async_event_age_in_seconds: 3600,
+    })
+    expect(said[1]).toContain('+ function small-test-one')
+    expect(said.join('\n')).toContain('+ trigger TIMER: schedule_type Rate, schedule 30m')
+  })
+
+  it('does nothing and says so where nothing changed: no call that changes anything', async () => {
+    await run('deploy')
+    emulator.clearCalls()
+    said.length = 0
+    await run('deploy')
+    expect(mutating()).toEqual([])
+    expect(said).toEqual(['Nothing to do: 1 functions are as serverless.yml wants them.'])
+  })
+
+  it('uploads changed code, publishes a version of it and keeps as many as it is told', async () => {
+    for (const text of ['a', 'b', 'c', 'd'])
+      await run('deploy', { artifact: smallArtifact(text), provider: { keepVersions: 2 } })
+    expect(await afterwards((graph) => graph.versions('small-test-one'))).toHaveLength(2)
+    const answer = await afterwards((graph) => graph.invoke('small-test-one', {}))
+    expect(JSON.parse(answer.result)).toMatchObject({ text: 'd' })
+  })
+
+  it('shows every difference of the configuration and changes only that', async () => {
+    await run('deploy')
+    emulator.clearCalls()
+    said.length = 0
+    await run('deploy', { fn: { memorySize: 1024, concurrency: 1, environment: { LOG_LEVEL: 'debug' } } })
+    expect(said).toEqual([
+      'small-test-one',
+      '  ~ memory (MB): 256 → 1024',
+      '  ~ instances at most: no limit → 1',
+      '  + variable LOG_LEVEL: debug',
+      'small-test-one: updated',
+    ])
+    expect(mutating().map((call) => call.route)).toEqual([
+      'functiongraph.updateConfig',
+      'functiongraph.createVersion',
+    ])
+  })
+
+  it('notices a changed secret without being able to read the old one, and prints neither', async () => {
+    await run('deploy')
+    said.length = 0
+    await run('deploy', { provider: { secrets: { TOKEN: 'another long and secret text' } } })
+    expect(said).toContain('  ~ encrypted variables: TOKEN')
+    expect(said.join('\n')).not.toContain('secret text')
+    const found = await afterwards((graph) => graph.show('small-test-one'))
+    expect(JSON.stringify(found)).not.toContain('secret text')
+    const answer = await afterwards((graph) => graph.invoke('small-test-one', {}))
+    expect(JSON.parse(answer.result)).toMatchObject({ secret: 28, agency: 'HSTA' })
+  })
+
+  it('replaces a trigger that differs, switches one whose status differs, and removes one that is not wanted', async () => {
+    await run('deploy')
+    const timer = (schedule: string, status = 'ACTIVE') => ({
+      events: [
+        { triggerTypeCode: 'TIMER', status, eventData: { name: 'tick', scheduleType: 'Rate', schedule } },
+      ],
+    })
+    await run('deploy', { fn: timer('10m') })
+    await run('deploy', { fn: timer('10m', 'DISABLED') })
+    expect(said).toContain('  - trigger TIMER: schedule_type Rate, schedule 30m')
+    expect(said).toContain('  + trigger TIMER: schedule_type Rate, schedule 10m')
+    expect(said).toContain('  ~ trigger TIMER: ACTIVE → DISABLED')
+    await run('deploy', { fn: { events: [] } })
+    expect(await afterwards((graph) => graph.triggers('small-test-one'))).toEqual([])
+  })
+
+  it('uploads again what somebody changed by hand', async () => {
+    await run('deploy')
+    await afterwards((graph) => graph.updateCode('small-test-one', smallArtifact('by hand').zip))
+    said.length = 0
+    await run('deploy')
+    expect(said[1]).toMatch(/~ code: not ours, or changed by hand → [0-9a-f]{16}/)
+    const answer = await afterwards((graph) => graph.invoke('small-test-one', {}))
+    expect(JSON.parse(answer.result)).toMatchObject({ text: 'hello' })
+  })
+
+  it('finishes what broke off between any two calls', async () => {
+    await run('deploy')
+    const calls = mutating().map((call) => call.route)
+    expect(calls.length).toBeGreaterThan(3)
+    for (const route of calls) {
+      await emulator.reset()
+      emulator.faults.add({
+        route,
+        times: 1,
+        fault: { status: 403, errorCode: 'FSS.0403', message: 'not you' },
+      })
+      await expect(run('deploy'), route).rejects.toThrow(/not you/)
+      await run('deploy')
+      emulator.clearCalls()
+      await run('deploy')
+      expect(mutating(), route).toEqual([])
+    }
+  })
+
+  it('removes functions with their triggers, and does not miss what is not there', async () => {
+    await run('deploy')
+    await run('remove')
+    expect(await afterwards((graph) => graph.show('small-test-one'))).toBeUndefined()
+    said.length = 0
+    await run('remove')
+    expect(said).toEqual(['small-test-one: is not there'])
+  })
+
+  it('shows what is deployed', async () => {
+    await run('info')
+    expect(said).toEqual(['small-test-one: not deployed'])
+    await run('deploy')
+    said.length = 0
+    await run('info')
+    expect(said.join('\n')).toMatch(/urn:fss:eu-de:.*\n.*Node\.js20\.15.*\n[^]*TIMER ACTIVE/)
+  })
+})
+
+describe('reading serverless.yml', () => {
+  const read =
+    (fn: object, provider: object = {}) =>
+    () =>
+      readService(serviceInput(emulator, fn as never, provider as never))
+
+  it('names the field that is wrong', () => {
+    expect(read({ memorySize: 64 })).toThrow(/functions\.one\.memorySize in serverless\.yml/)
+    expect(read({ asyncRetries: 7 })).toThrow(/functions\.one\.asyncRetries/)
+    expect(read({}, { region: 'Frankfurt!' })).toThrow(/provider\.region .* is not a region/)
+    expect(read({ events: [{ triggerTypeCode: 'FAX', eventData: {} }] })).toThrow(
+      /events\.0\.triggerTypeCode/,
+    )
+  })
+
+  it('says what is missing where there are no credentials, and where the region has no FunctionGraph', async () => {
+    const service = readService(serviceInput(emulator))
+    await expect(openSession(service, { HW_ACCESS_KEY: 'x' })).rejects.toThrow('HW_SECRET_KEY is not set')
+    const elsewhere = readService(serviceInput(emulator, {}, { region: 'eu-nl', endpoints: {} }))
+    await expect(openSession(elsewhere, credentials(emulator))).rejects.toThrow('not offered in eu-nl')
+  })
+})

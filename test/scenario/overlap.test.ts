@@ -1,0 +1,169 @@
+import { afterEach, describe, expect, it } from 'vitest'
+import { rotateUploads } from '../../shared/runtime/jobs.ts'
+import { tick } from '../../shared/runtime/tick.ts'
+import { TestCloud } from '../support/cloud.ts'
+import { Story } from '../support/story.ts'
+
+describe('two uploads for one name', () => {
+  let story: Story
+  afterEach(() => story.close())
+  const hosts = ['a.shop.example', 'b.shop.example', 'c.shop.example']
+  const begin = async () => {
+    story = await Story.start({ apig: hosts, roma: [], rest: { concurrency: 1 } })
+  }
+  const all = (fingerprint: string) => Object.fromEntries(hosts.map((host) => [host, [fingerprint]]))
+
+  it('that lie there together: the newest is rotated, the older reported as superseded', async () => {
+    await begin()
+    const older = await story.cloud.issue(hosts, { from: -2 })
+    const newer = await story.cloud.issue(hosts, { from: -1 })
+    for (const [folder, bundle] of Object.entries({ 'b-older': older, 'a-newer': newer })) {
+      await story.cloud.store.put(`incoming/shop/${folder}/fullchain.pem`, bundle.fullchainPem)
+      await story.cloud.store.put(`incoming/shop/${folder}/privkey.pem`, bundle.privateKeyPem)
+    }
+    const outcomes = await story.tick()
+    expect(outcomes.map(({ status }) => status)).toEqual(['superseded', 'rotated'])
+    expect(story.cloud.bound()).toEqual(all(newer.fingerprint))
+    expect(story.copies(older)).toBe(0)
+    expect(await story.cloud.store.list('incoming/')).toEqual([])
+  })
+
+  it('under the same keys in mid-run: the second is taken up at once, and wins', async () => {
+    await begin()
+    const older = await story.cloud.issue(hosts, { from: -2 })
+    const newer = await story.cloud.issue(hosts, { from: -1 })
+    await story.cloud.drop(older)
+    const stop = story.cloud.emulator.intercept(async (stage, call) => {
+      if (stage !== 'done' || call.route !== 'apig.attachCertificate') return
+      stop()
+      await story.cloud.drop(newer)
+    })
+    const outcomes = await story.tick()
+    expect(outcomes.map(({ status }) => status)).toEqual(['rotated', 'rotated'])
+    expect(story.cloud.bound()).toEqual(all(newer.fingerprint))
+    expect(await story.cloud.store.list('incoming/')).toEqual([])
+  })
+
+  const interrupted = async () => {
+    const older = await story.cloud.issue(hosts, { from: -2 })
+    await story.cloud.drop(older)
+    const stop = new AbortController()
+    const forget = story.cloud.emulator.intercept((stage, call) => {
+      if (stage === 'done' && call.route === 'apig.attachCertificate') stop.abort()
+    })
+    const deadline = {
+      signal: stop.signal,
+      remainingMs: () => (stop.signal.aborted ? 0 : Number.POSITIVE_INFINITY),
+    }
+    expect((await story.tick(deadline))[0]).toMatchObject({ status: 'unfinished' })
+    forget()
+    return older
+  }
+
+  it('after an unfinished run: the older is reported as superseded, once, and can be undone to what was before it', async () => {
+    await begin()
+    const before = story.cloud.bound()
+    await interrupted()
+    const newer = await story.drop()
+    story.fault('apig.attachCertificate', { status: 400, errorCode: 'APIG.2000' }, { nth: 1 })
+    const outcomes = await story.tick()
+    expect(outcomes.map(({ status }) => status)).toEqual(['superseded', 'rolled back'])
+    // The canary has its proven predecessor again, not the certificate that was overtaken.
+    expect(story.cloud.bound()).toEqual(before)
+    expect(story.copies(newer)).toBe(1)
+    const { outcomes: told } = await story.state()
+    expect(told.filter(({ status }) => status === 'superseded').length).toBe(1)
+  })
+
+  it('object by object: a new certificate beside the old key waits for its own, and is not refused', async () => {
+    await begin()
+    await interrupted()
+    // The directory's times are real; so that the upload is young, time goes on from there.
+    story.clock.setWallClock(Date.now() - story.clock.lazy.now().getTime())
+    const newer = await story.cloud.issue(hosts)
+    await story.cloud.store.put('incoming/shop/fullchain.pem', newer.fullchainPem)
+    expect((await story.tick())[0]).toMatchObject({ status: 'waiting' })
+    await story.cloud.store.put('incoming/shop/privkey.pem', newer.privateKeyPem)
+    const outcomes = await story.tick()
+    expect(outcomes.map(({ status }) => status)).toEqual(['superseded', 'rotated'])
+    expect(story.cloud.bound()).toEqual(all(newer.fingerprint))
+  })
+
+  it('of the same bundle within one run are one rotation', async () => {
+    await begin()
+    const bundle = await story.drop()
+    const stop = story.cloud.emulator.intercept(async (stage, call) => {
+      if (stage !== 'done' || call.route !== 'apig.createCertificate') return
+      stop()
+      await story.cloud.drop(bundle)
+    })
+    const outcomes = await story.tick()
+    expect(outcomes.map(({ status }) => status)).toEqual(['rotated'])
+    expect(story.called('apig.createCertificate')).toBe(1)
+  })
+})
+
+describe('several at work at the same moment', () => {
+  it('timer and upload on one store do everything once', async () => {
+    const cloud = await TestCloud.start()
+    try {
+      const bundle = await cloud.issue()
+      await cloud.drop(bundle)
+      // Two instances of the function, each with connections of its own.
+      const [one, two] = [await cloud.wire(), await cloud.wire()]
+      const reports = await Promise.all([
+        rotateUploads(one, cloud.parties(one), { names: ['shop'], byPerson: false }),
+        tick(two, cloud.parties(two)),
+      ])
+      expect(reports.flatMap(({ failures }) => failures)).toEqual([])
+      expect(reports.flatMap(({ outcomes }) => outcomes.map(({ status }) => status))).toEqual(['rotated'])
+      expect(new Set(Object.values(cloud.served()))).toEqual(new Set([bundle.fingerprint]))
+      expect(cloud.effects()).toEqual({
+        'apig.createCertificate': 1,
+        'roma.createCertificate': 1,
+        'apig.detachCertificate': 2,
+        'apig.attachCertificate': 2,
+        'roma.detachCertificate': 1,
+        'roma.attachCertificate': 1,
+      })
+    } finally {
+      await cloud.close()
+    }
+  })
+
+  it('different names are rotated in parallel, each under its own lease', async () => {
+    const cloud = await TestCloud.start()
+    try {
+      const config = cloud.config()
+      const [apig, roma] = config.certificates.shop.gateways as { domains: string[] }[]
+      const certificates = {
+        api: { gateways: [{ ...apig, domains: ['api.shop.example'] }], allowDowngrade: true },
+        www: { gateways: [{ ...apig, domains: ['www.shop.example'] }], allowDowngrade: true },
+        erp: { gateways: [roma], allowDowngrade: true },
+      }
+      const wiring = await cloud.wire({ ...config, certificates })
+      const bundles: Record<string, string> = {}
+      for (const name of Object.keys(certificates)) {
+        const bundle = await cloud.issue([`${name}.shop.example`])
+        bundles[`${name}.shop.example`] = bundle.fingerprint
+        await cloud.drop(bundle, name)
+      }
+      // So that all three certificates are on their way before any is in service.
+      let waiting = 0
+      let open = () => {}
+      const gate = new Promise<void>((resolve) => {
+        open = resolve
+      })
+      cloud.emulator.intercept(async (stage, call) => {
+        if (stage !== 'arrived' || !call.route.endsWith('createCertificate')) return
+        if (++waiting === 3) open()
+        await gate
+      })
+      const report = await rotateUploads(wiring, cloud.parties(wiring), { byPerson: false })
+      expect(report.outcomes.map(({ status }) => status)).toEqual(['rotated', 'rotated', 'rotated'])
+      expect(cloud.served()).toEqual(bundles)
+    } finally {
+      await cloud.close()
+    }
+  })
+})
