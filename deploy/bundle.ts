@@ -49,6 +49,8 @@ export async function bundleFunction(root: string, entry: string): Promise<Packa
     sourcesContent: false,
     legalComments: 'none',
     logLevel: 'silent',
+    // A linked node_modules must not bring the paths of another folder into names and order.
+    preserveSymlinks: true,
     plugins: [oneLanguage, ownCredentials, latePackages(root), nothingLocal(root)],
   }).catch((cause: { errors?: { text: string; location?: { file: string; line: number } | null }[] }) => {
     const [first] = cause.errors ?? []

@@ -20,16 +20,14 @@ export const permissions: Record<Role, Permission[]> = {
   agency: [
     ...gateway('apig', 'gateways with flavour apig'),
     ...gateway('roma', 'gateways with flavour roma'),
-    ...['import', 'list', 'get', 'push'].map((name) => ({ action: `scm:cert:${name}`, for: 'push' })),
+    ...['import', 'list', 'push', 'delete', 'listDeployedResources'].map((name) => ({
+      action: `scm:cert:${name}`,
+      for: 'push',
+    })),
     { action: 'smn:topic:publish', for: 'alerts by SMN' },
-    ...[
-      'zone:list',
-      'recordset:list',
-      'recordset:create',
-      'recordset:get',
-      'recordset:update',
-      'recordset:delete',
-    ].map((name) => ({ action: `dns:${name}`, for: 'renewal with dns-01' })),
+    ...['zone:list', 'recordset:list', 'recordset:create', 'recordset:update', 'recordset:delete'].map(
+      (name) => ({ action: `dns:${name}`, for: 'renewal with dns-01' }),
+    ),
     { action: 'iam:projects:listProjects', for: 'cloud without projectId' },
     { action: 'obs:bucket:ListBucket', for: 'store' },
     ...['GetObject', 'PutObject', 'DeleteObject'].map((name) => ({
@@ -126,12 +124,24 @@ function names(list: Permission[]): string[] {
   return [...new Set(list.map(({ action }) => action))].toSorted()
 }
 
+/** As the project's formatter lays it out: a list of names that fits into a line stands in one. */
+function layOut(document: unknown): string {
+  const text = JSON.stringify(document, null, 2).replace(
+    /^(.*)\[\n\s+("[^\]{]*?")\n\s+\]/gm,
+    (whole, head: string, list: string) => {
+      const line = `${head}[${list.replace(/\s*\n\s*/g, ' ')}]`
+      return line.length <= 110 ? line : whole
+    },
+  )
+  return `${text}\n`
+}
+
 /** Every file of policies/ by its name. */
 export function policyFiles(): Record<string, string> {
   const files: Record<string, string> = {}
   for (const cloud of Object.keys(OFFERED) as Cloud[])
     for (const role of Object.keys(permissions) as Role[])
       for (const [part, document] of Object.entries(policy(role, cloud)))
-        files[`${role}-${part}.${cloud}.json`] = `${JSON.stringify(document, null, 2)}\n`
+        files[`${role}-${part}.${cloud}.json`] = layOut(document)
   return files
 }

@@ -122,7 +122,8 @@ export async function startPebble(options: PebbleOptions): Promise<Pebble> {
   async function halt(): Promise<void> {
     const running = child
     child = undefined
-    if (running === undefined || running.exitCode !== null) return
+    // Ctrl-C of a terminal ends it together with us: by a signal, so without an exit status.
+    if (running === undefined || running.exitCode !== null || running.signalCode !== null) return
     const ended = new Promise((resolve) => running.once('exit', resolve))
     running.kill('SIGKILL')
     await ended

@@ -46,7 +46,7 @@ function renderRenewals(renewals: RenewalOutcome[], paint: Paint): string[] {
   const resting = renewals.filter(({ status }) => status === 'not-due')
   for (const renewal of renewals.filter((one) => !resting.includes(one))) {
     const [style, mark] = renewalMarks[renewal.status]
-    lines.push(`${paint(style, mark)} ${paint('bold', renewal.certificate)}  ${renewal.sentence}`)
+    lines.push(`${paint(style, mark)} ${renewal.sentence}`)
     for (const { next, code } of renewal.failures) lines.push(`    ${next} ${paint('dim', `[${code}]`)}`)
     for (const warning of renewal.warnings) lines.push(paint('dim', `    ${warning}`))
   }

@@ -97,7 +97,7 @@ export async function cleanLeftovers(
       context.log.warn('challenge not removed', { failure, ...leftover.placement })
     }
   }
-  if (removed.length > 0) context.progress(`removed again: ${removed.join(', ')}`)
+  if (removed.length > 0) context.progress(`challenge removed again: ${few(removed)}`)
   state.leftovers = kept
   await context.save()
 }
@@ -149,7 +149,7 @@ async function show(context: OrderContext, open: Open[]): Promise<void> {
   // One after the other: several may share one record set.
   for (const { record } of waiting) {
     await solver.present(record.placement, signal)
-    context.progress(`TXT`)
+    context.progress(`challenge for ${nameOf(record)} written: ${placeOf(record.placement)}`)
   }
   const until = clock.monotonic() + pace.visibleWithinMs
   for (let left = waiting; left.length > 0; ) {
@@ -160,7 +160,7 @@ async function show(context: OrderContext, open: Open[]): Promise<void> {
       if (seen !== 'ready') next.push(item)
     }
     const seen = left.filter((item) => !next.includes(item)).map((item) => placeOf(item.record.placement))
-    if (seen.length > 0) context.progress(`to be seen by the CA: ${seen.join(', ')}`)
+    if (seen.length > 0) context.progress(`challenge can be seen: ${few(seen)}`)
     left = next
     if (left.length === 0) return
     if (clock.monotonic() >= until) throw notVisible(context, left)
@@ -196,7 +196,7 @@ async function validated(context: OrderContext, account: AcmeAccount, open: Open
     if (invalid.length > 0) throw invalidAuthorization(context, invalid)
     const pending = now.filter(({ status }) => status === 'pending')
     if (pending.length === 0) {
-      context.progress(`the CA has validated ${open.map(({ record }) => nameOf(record)).join(', ')}`)
+      context.progress(`the CA has validated ${few(open.map(({ record }) => nameOf(record)))}`)
       return
     }
     if (clock.monotonic() >= until) {
@@ -260,6 +260,12 @@ function nameOf({ identifier, wildcard }: ChallengeRecord): string {
 
 function isOld(context: OrderContext, at: string): boolean {
   return context.clock.now().getTime() - Date.parse(at) > answerAgainMs
+}
+
+/** A certificate may have a hundred names; a line of a terminal has room for some. */
+function few(items: string[]): string {
+  const rest = items.length - 2
+  return rest > 1 ? `${items.slice(0, 2).join(', ')} and ${rest} more` : items.join(', ')
 }
 
 /** Where people would look for it. */

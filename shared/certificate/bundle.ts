@@ -50,6 +50,8 @@ export interface Bundle {
 export interface UploadedObject {
   name: string
   bytes: Uint8Array
+  /** Its whole size where only a beginning was read, which is then refused as too large. */
+  size?: number
 }
 
 /** What was in the folder. `waiting` is not a failure: the rest may still arrive. */

@@ -263,7 +263,11 @@ function readAuthorityKeyIdentifier(node: DerNode): AuthorityKeyIdentifier {
   if (
     fields.some(
       (field, i) =>
-        field.tagClass !== 'context' || field.tag > 2 || fields.slice(0, i).some((f) => f.tag >= field.tag),
+        field.tagClass !== 'context' ||
+        field.tag > 2 ||
+        // Only the issuer's names hold further elements.
+        field.constructed !== (field.tag === 1) ||
+        fields.slice(0, i).some((f) => f.tag >= field.tag),
     )
   )
     throw new DerError('has something unknown in its authority key identifier')

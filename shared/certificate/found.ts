@@ -79,7 +79,7 @@ export function examine(uploaded: readonly UploadedObject[], options: ReadOption
   for (const object of objects) {
     const here: FoundObject = {
       name: object.name,
-      bytes: object.bytes.length,
+      bytes: object.size ?? object.bytes.length,
       format: 'unknown',
       certificates: [],
       keys: [],
@@ -89,13 +89,8 @@ export function examine(uploaded: readonly UploadedObject[], options: ReadOption
     if (isTemporaryName(object.name)) ignore(here, 'has a temporary name')
     else if (NOTES.test(object.name)) ignore(here, 'is a note, not a bundle')
     else if (object.bytes.length === 0) refuse(found, here, 'empty-object', 'is empty')
-    else if (object.bytes.length > limits.objectBytes)
-      refuse(
-        found,
-        here,
-        'too-large',
-        `has ${object.bytes.length} bytes where at most ${limits.objectBytes} are read`,
-      )
+    else if (here.bytes > limits.objectBytes)
+      refuse(found, here, 'too-large', `has ${here.bytes} bytes where at most ${limits.objectBytes} are read`)
     else readObject(found, here, object.bytes, options.passwords ?? [], work)
   }
   return found

@@ -1,8 +1,8 @@
 import { second } from '../base/clock.ts'
 import { asFailure, Failure } from '../base/failure.ts'
-import type { BoundCertificate, DomainBinding } from '../gateway/port.ts'
+import type { BoundCertificate } from '../gateway/port.ts'
 import { rememberCreated } from './create.ts'
-import { HiddenBindings } from './hidden.ts'
+import { detachLeftover, domainNow } from './detach.ts'
 import { OutOfTime, perform } from './perform.ts'
 import { type BindStep, replacedBy } from './plan.ts'
 import { restoreDomain } from './restore.ts'
@@ -198,34 +198,6 @@ function certificateGone(gateway: string, cause?: Failure): Failure {
     next: 'Nothing to do: the next run creates it again. Find out who deletes certificates there.',
     facts: { gateway },
     cause,
-  })
-}
-
-/** After attach-first: some gateways replace, others keep both; only what is still there is detached. */
-async function detachLeftover(run: Run, step: BindStep, old: BoundCertificate): Promise<void> {
-  const gateway = gatewayOf(run, step.gateway)
-  const record = recordOf(run, step.domain)
-  const { id } = old
-  const gone = async () => {
-    const now = await new HiddenBindings(gateway).complete(await domainNow(run, step), [old])
-    return now.certificates.some((one) => one.id === id) ? undefined : true
-  }
-  if (await gone()) return
-  await perform(patience(run), gone, async () => {
-    await gateway.detach(record, id)
-    return true
-  })
-}
-
-async function domainNow(run: Run, step: BindStep): Promise<DomainBinding> {
-  const now = await gatewayOf(run, step.gateway).domain(recordOf(run, step.domain))
-  if (now) return now
-  throw new Failure({
-    code: 'gateway.domain-gone',
-    kind: 'never',
-    message: `${step.host} was removed from its API group while the rotation was under way`,
-    next: 'Bind the domain to the group again, or take it out of rotation.yaml; then drop the bundle once more.',
-    facts: { domain: step.domain },
   })
 }
 

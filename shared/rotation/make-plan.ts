@@ -7,6 +7,14 @@ import type { Job, Parties } from './parties.ts'
 import { nameAt, type Plan, planRotation, replacedBy } from './plan.ts'
 import type { BundleFacts, CurrentRotation } from './state.ts'
 
+export interface MadePlan {
+  plan: Plan
+  /** Certificates of this bundle's name that exist already, by gateway. */
+  existing: Record<string, string>
+  /** What earlier runs created and may not have written down. */
+  made: Made[]
+}
+
 /** Asks the gateways what the plan has to know about this bundle's certificate, then plans. Changes nothing. */
 export async function makePlan(
   job: Job,
@@ -14,7 +22,7 @@ export async function makePlan(
   journal: Pick<Journal, 'state'>,
   bundle: BundleFacts,
   views: GatewayView[],
-): Promise<{ plan: Plan; existing: Record<string, string>; made: Made[] }> {
+): Promise<MadePlan> {
   const existing: Record<string, string> = {}
   const made: Made[] = []
   const updated = new Set<string>()

@@ -1,5 +1,6 @@
 import { Failure, type FailureReport } from '../base/failure.ts'
 import type { CheckResult, Repair } from '../certificate/bundle.ts'
+import type { Job, Parties } from './parties.ts'
 import type { RunEnd } from './run.ts'
 import type { Run } from './run-context.ts'
 import type { BundleFacts, DomainOutcome, Outcome, OutcomeStatus, RecordedDomain } from './state.ts'
@@ -28,7 +29,7 @@ export function makeOutcome(init: OutcomeInit): Outcome {
     sentence: init.sentence,
     checks: (init.checks ?? []).map(({ code, result, message, facts }) => ({
       code,
-      ...(typeof facts?.['reason'] === 'string' ? { reason: facts['reason'] } : {}),
+      ...(typeof facts?.reason === 'string' ? { reason: facts.reason } : {}),
       result,
       message,
     })),
@@ -109,4 +110,26 @@ export function runSentence(run: Run, status: OutcomeStatus): string {
     default:
       return `${served + bound} of ${all} domains have the new certificate, ${restored} kept their predecessor${reason ? `: ${reason}` : ''}`
   }
+}
+
+export function pushOutcomes(run: Run): Outcome['pushed'] {
+  return run.job.config.push.map((target) => {
+    const failure = run.troubles.get(`${target.service}:${target.project}`) ?? run.troubles.get('scm')
+    if (failure) return { ...target, status: 'failed' as const, failure: failure.toJSON() }
+    const noted = Object.values(run.current.notes).some(
+      (note) => note.step === 'push' && note.target === `${target.service}:${target.project}`,
+    )
+    return { ...target, status: noted ? ('pushed' as const) : ('failed' as const) }
+  })
+}
+
+export function heldElsewhere(
+  job: Job,
+  parties: Pick<Parties, 'clock'>,
+  heldBy: string,
+  until: Date,
+): Outcome {
+  const at = parties.clock.now()
+  const sentence = `another run is at work on it (${heldBy}, until ${until.toISOString()} at the latest)`
+  return makeOutcome({ certificate: job.name, status: 'unfinished', begunAt: at, endedAt: at, sentence })
 }

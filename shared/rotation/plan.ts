@@ -17,7 +17,7 @@ export type BindOrder =
 /** One step as plain data; `key` is its idempotency key. */
 export type Step =
   | { kind: 'create'; key: string; gateway: string; name: string }
-  | { kind: 'update'; key: string; gateway: string; certificate: BoundCertificate; domains: string[] }
+  | ({ kind: 'update'; key: string; gateway: string } & UpdateUnit)
   | BindStep
   | DomainStep<'restore'>
   | DomainStep<'verify'>
@@ -41,6 +41,14 @@ export interface BindStep extends DomainStep<'bind' | 'add'> {
   besides?: BoundCertificate[]
   /** `add`: the name of the certificate that is created and bound in one call. */
   name?: string
+}
+
+/** One certificate that is updated in place, and the domains it is bound to. */
+interface UpdateUnit {
+  certificate: BoundCertificate
+  domains: string[]
+  /** By domain: certificates of superseded bundles of ours beside it, of another algorithm; detached at the end. */
+  besides: Record<string, BoundCertificate[]>
 }
 
 export interface Plan {
@@ -343,7 +351,7 @@ function planAdd(view: GatewayView, records: Record<string, RecordedDomain>, fac
  * bound, or with a certificate of another algorithm only, cannot be served that way and is bound instead.
  */
 function planUpdate(view: GatewayView, records: Record<string, RecordedDomain>, facts: PlanFacts): Step[] {
-  const units = new Map<string, { certificate: BoundCertificate; domains: string[] }>()
+  const units = new Map<string, UpdateUnit>()
   const rest: DomainView[] = []
   const steps: Step[] = []
   for (const domain of view.domains) {
@@ -355,12 +363,14 @@ function planUpdate(view: GatewayView, records: Record<string, RecordedDomain>, 
       steps.push(...afterUpdate(view, domain, record, bound.id, facts))
     else if (record.givenUp && !facts.updated.has(bound.id)) continue
     else {
-      const unit = units.get(bound.id) ?? { certificate: bound, domains: [] }
+      const unit = units.get(bound.id) ?? { certificate: bound, domains: [], besides: {} }
       unit.domains.push(domain.target)
+      const { besides } = supersededOn(view, domain, facts, bound)
+      if (besides) unit.besides[domain.target] = besides
       units.set(bound.id, unit)
     }
   }
-  for (const { certificate, domains } of units.values()) {
+  for (const { certificate, domains, besides } of units.values()) {
     const target = `${view.key}/${certificate.id}`
     const givenUp = domains.some((domain) => records[domain]?.givenUp)
     if (givenUp) {
@@ -373,6 +383,7 @@ function planUpdate(view: GatewayView, records: Record<string, RecordedDomain>, 
         gateway: view.key,
         certificate,
         domains,
+        besides,
       })
   }
   return [...steps, ...planRebind({ ...view, domains: rest }, records, facts)]
@@ -385,8 +396,11 @@ function afterUpdate(
   boundId: string,
   facts: PlanFacts,
 ): Step[] {
-  if (domain.binding.clientVerification !== record.clientVerification)
-    return [{ ...domainStep('bind', view, domain, facts), order: 'attach', certificateId: boundId }]
+  const besides = supersededOn(view, domain, facts, { id: boundId, name: '' })
+  if (besides.besides || domain.binding.clientVerification !== record.clientVerification)
+    return [
+      { ...domainStep('bind', view, domain, facts), order: 'attach', certificateId: boundId, ...besides },
+    ]
   return planVerify(view, domain, record, facts)
 }
 

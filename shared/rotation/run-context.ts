@@ -1,3 +1,4 @@
+import { second } from '../base/clock.ts'
 import { Failure } from '../base/failure.ts'
 import type { Bundle } from '../certificate/bundle.ts'
 import type { CertificateMaterial, Gateway } from '../gateway/port.ts'
@@ -49,13 +50,11 @@ export function patience(run: Run, limits: Omit<Partial<Patience>, 'clock' | 'ra
   return { clock: run.parties.clock, random: run.parties.random, ...limits }
 }
 
-/** Milliseconds until the invocation or the lease ends, whichever is first. */
-export function remainingMs(run: Run): number {
-  return Math.min(run.parties.deadline.remainingMs(), run.lease.remainingMs())
-}
-
 /** A call is expected to take four times the slowest one so far, within these bounds. */
 const SHORTEST_CALL_BUDGET_MS = 250
+
+/** A lease is prolonged while its holder works: slow gateways must not make it look too short for ever. */
+const ENOUGH_LEASE_MS = 8 * second
 
 /**
  * No detach begins unless the attach and the undo still fit: three calls, each at its expected cost.
@@ -67,8 +66,10 @@ export function requireTime(run: Run, what: string, calls = 3): void {
     run.job.requestTimeoutMs,
     Math.max(SHORTEST_CALL_BUDGET_MS, 4 * run.times.slowestMs),
   )
-  if (signal.aborted || run.lease.signal.aborted || remainingMs(run) < calls * perCall)
-    throw new OutOfTime(what)
+  const needed = calls * perCall
+  const tooShort =
+    run.parties.deadline.remainingMs() < needed || run.lease.remainingMs() < Math.min(needed, ENOUGH_LEASE_MS)
+  if (signal.aborted || run.lease.signal.aborted || tooShort) throw new OutOfTime(what)
 }
 
 /** Stops waiting (not acting) when the time is over. */

@@ -4,6 +4,7 @@ import type { Bundle } from '../certificate/bundle.ts'
 import { hostMatches } from '../certificate/host-name.ts'
 import { readObjects } from '../certificate/read-objects.ts'
 import type { CertificateMaterial } from '../gateway/port.ts'
+import { detachLeftover } from './detach.ts'
 import { readOptions } from './incoming.ts'
 import type { GatewayView } from './look.ts'
 import { materialOf } from './material.ts'
@@ -41,7 +42,11 @@ export async function updateCertificate(run: Run, step: UpdateStep): Promise<voi
       },
     )
     run.journal.note(step.key, 'update', `${step.gateway}/${id}`, id)
-    for (const target of step.domains) await bringFlagBack(run, step, target)
+    for (const target of step.domains) {
+      await bringFlagBack(run, step, target)
+      const place = { gateway: step.gateway, domain: target }
+      for (const old of step.besides[target] ?? []) await detachLeftover(run, place, old)
+    }
     const sentence = `replaced the content of ${name || id} in place, for ${step.domains.length} domain(s)`
     say(run, 'update', step.gateway, sentence, run.parties.clock.monotonic() - begun)
   } catch (thrown) {

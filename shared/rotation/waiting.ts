@@ -80,10 +80,10 @@ export function chainMayFollow(
   if (job.asked || parties.clock.now().getTime() - upload.newestAt.getTime() >= CHAIN_MAY_FOLLOW_MS)
     return false
   const refusals = verdict.checks.filter((check) => check.result === 'refused')
-  if (refusals.length > 0) return refusals.every((check) => check.facts?.['reason'] === 'issuer-missing')
+  if (refusals.length > 0) return refusals.every((check) => check.facts?.reason === 'issuer-missing')
   // With trust `any` nobody can tell whether a leaf without intermediates is whole; one that says where to fetch
   // its issuer hardly is.
-  return verdict.checks.some((check) => check.result === 'warning' && check.facts?.['issuerPublished'] === true)
+  return verdict.checks.some((check) => check.result === 'warning' && check.facts?.issuerPublished === true)
 }
 
 /**

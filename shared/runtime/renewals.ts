@@ -39,14 +39,13 @@ export async function renewAll(wiring: Wiring, parties: Parties, report: JobRepo
       renewals.facts.set(name, { renewAt, ...(failing && { failing }) })
       const failed = outcome.status === 'failed'
       const level = failed ? 'error' : 'info'
-      parties.log[level](`${name}: ${outcome.sentence}`, {
+      parties.log[level](outcome.sentence, {
         certificate: name,
         step: 'renew',
         status: outcome.status,
       })
       const told = { certificate: name, target: name, sentence: outcome.sentence }
-      if (failed) parties.progress({ kind: 'trouble', ...told })
-      else if (outcome.status === 'delivered') parties.progress({ kind: 'step', step: 'renew', ...told })
+      if (outcome.status === 'delivered') parties.progress({ kind: 'step', step: 'renew', ...told })
     } catch (thrown) {
       const failure = asFailure(thrown)
       parties.log.error(failure.message, { certificate: name, failure })

@@ -45,6 +45,11 @@ export interface Lease {
   readonly until: Date
   /** Whether the holder may still act. Ask before every side effect: a process that slept missed its timers. */
   held(): boolean
+  /**
+   * Whether what was begun in time may still be brought to its end: half of the margin is kept for it, unless the
+   * claim is gone. Never begin anything on the strength of this.
+   */
+  mayFinish(): boolean
   /** Prolongs the claim. False, with the signal aborted, where it is lost; failures of the store can be tried again. */
   renew(): Promise<boolean>
   /** Never fails: what cannot be deleted ends by itself. */
@@ -169,10 +174,9 @@ class Contender {
   }
 
   /** Both clocks must agree: the wall clock may jump, and the monotonic one stands still while a machine sleeps. */
-  isInTime({ until, claimedAt }: OwnClaim): boolean {
+  isInTime({ until, claimedAt }: OwnClaim, margin = this.margin): boolean {
     return (
-      this.clock.now().getTime() < until - this.margin &&
-      this.clock.monotonic() - claimedAt < this.ttl - this.margin
+      this.clock.now().getTime() < until - margin && this.clock.monotonic() - claimedAt < this.ttl - margin
     )
   }
 
@@ -266,6 +270,7 @@ class HeldLease implements Lease {
   readonly #superseded = new Map<string, number>()
   #claim: OwnClaim
   #renewing: Promise<boolean> | undefined
+  #gone = false
 
   constructor(contender: Contender, claim: OwnClaim) {
     this.#contender = contender
@@ -291,6 +296,11 @@ class HeldLease implements Lease {
     return false
   }
 
+  mayFinish(): boolean {
+    const { margin } = this.#contender
+    return !this.#gone && this.#contender.isInTime(this.#claim, margin / 2)
+  }
+
   renew(): Promise<boolean> {
     this.#renewing ??= this.#renew().finally(() => {
       this.#renewing = undefined
@@ -305,6 +315,7 @@ class HeldLease implements Lease {
     // The old claim must have outlived the writing of the new one, or there was a moment without any.
     if (!this.held()) return false
     if (!(await this.#contender.isListed(old.key))) {
+      this.#gone = true
       this.#lose('its claim was deleted by somebody else')
       await this.#contender.withdraw()
       return false
@@ -321,6 +332,7 @@ class HeldLease implements Lease {
   }
 
   async release(): Promise<void> {
+    this.#gone = true
     this.#ended.abort()
     // A renewal under way would write after the last delete.
     await this.#renewing?.catch(() => undefined)

@@ -31,6 +31,7 @@ import { createBucketStore } from '../store/bucket.ts'
 import { createDirectoryStore } from '../store/directory.ts'
 import { acquireLease } from '../store/lease.ts'
 import type { Store } from '../store/port.ts'
+import { withPrefix } from '../store/prefixed.ts'
 
 export interface WiringOptions {
   config: Config
@@ -156,10 +157,9 @@ export async function openWiring(options: WiringOptions): Promise<Wiring> {
       return createChannels(config.alerts, { clock, timeoutMs: config.requestTimeout, smn, write })
     },
     openBucket: (bucket) =>
-      openStore({
-        ...options,
-        config: { ...config, store: { ...config.store, bucket, directory: undefined } },
-      }),
+      config.store.directory === undefined
+        ? openStore({ ...options, config: { ...config, store: { ...config.store, bucket } } })
+        : withPrefix(store, `${bucket}/`),
     http,
     async job(name, asked) {
       const certificate = certificates[name] as CertificateConfig
@@ -234,7 +234,7 @@ export async function takeLease(
       signal: lease.signal,
       remainingMs: () => Math.max(0, lease.until.getTime() - LEASE_MARGIN_MS - clock.now().getTime()),
       // Nothing is begun within the margin, but an attach whose detach is done may still use half of it.
-      held: () => lease.held() || clock.now().getTime() < lease.until.getTime() - LEASE_MARGIN_MS / 2,
+      held: () => lease.held() || lease.mayFinish(),
       release: () => lease.release(),
     },
   }

@@ -68,9 +68,9 @@ describe.skipIf(pebbleMissing())('renewal against a real ACME server', () => {
   const leafOf = async () => new X509Certificate((await read(store, 'incoming/shop/fullchain.pem')) ?? '')
   const stateOf = async () => JSON.parse((await read(store, 'renew/shop.json')) ?? '{}') as RenewState
 
-  /** The same server, with a look at what is ordered. */
+  /** The same server, with a look at what is ordered. A slow machine must not make a request look lost. */
   function watched(seen: { orders: unknown[] }): ConnectAcme {
-    const connect = connectAcme({ clock, timeoutMs: 5_000 })
+    const connect = connectAcme({ clock, timeoutMs: 30_000 })
     return (authority) => {
       const server = connect(authority)
       const account: typeof server.account = async (...args) => {
@@ -113,6 +113,8 @@ describe.skipIf(pebbleMissing())('renewal against a real ACME server', () => {
 
   test('is made at once when the CA moves its window into the past, names the predecessor, and then rests', async () => {
     const seen = { orders: [] as { replaces?: string }[] }
+    const placed = () => pebble.logLines.filter((line) => line.includes('Added order "')).length
+    const before = placed()
     const own = parts({ connect: watched(seen) })
     await renewDue(own)
     const planned = await renewDue(own)
@@ -124,8 +126,9 @@ describe.skipIf(pebbleMissing())('renewal against a real ACME server', () => {
     clock.offset += 7 * 3_600_000
     const second = await renewDue(own)
     expect(second).toMatchObject({ status: 'delivered', reason: 'the CA suggested this time' })
-    expect(seen.orders, JSON.stringify(seen.orders)).toHaveLength(2)
-    expect(seen.orders[1]?.replaces).toMatch(/^[\w-]+\.[\w-]+$/)
+    // Counted where they are placed: a call whose reply was lost is repeated, and finds its order again.
+    expect(placed() - before, JSON.stringify(seen.orders)).toBe(2)
+    expect(seen.orders.at(-1)?.replaces).toMatch(/^[\w-]+\.[\w-]+$/)
     expect((await renewDue(own)).status).toBe('not-due')
   })
 

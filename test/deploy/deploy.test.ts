@@ -181,7 +181,7 @@ describe('deploying', () => {
     await run('deploy')
     said.length = 0
     await run('info')
-    expect(said.join('\n')).toMatch(/urn:fss:eu-de:.*\n.*Node\.js20\.15.*\n[^]*TIMER ACTIVE/)
+    expect(said.join('\n')).toMatch(/urn:fss:eu-de:.*\n.*Node\.js20\.15.*\n[\s\S]*TIMER ACTIVE/)
   })
 })
 

@@ -88,9 +88,26 @@ describe('the policies', () => {
     )
     expect(
       others.filter(
-        (action) => !/certificate:(delete|listBoundDomain|list)$|scm:cert:get$|groups:get$/.test(action),
+        (action) =>
+          !/certificate:(delete|listBoundDomain|list)$|scm:cert:(delete|listDeployedResources)$|groups:get$/.test(
+            action,
+          ),
       ),
     ).toEqual([])
+  })
+
+  it('name every action that a call in the sources names, and no other', () => {
+    const named = (folder: string) =>
+      readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+        .filter((name) => name.endsWith('.ts'))
+        .flatMap((name) => [
+          ...readFileSync(join(root, folder, name), 'utf8').matchAll(/permission: '([a-z]+:[A-Za-z:]+)'/g),
+        ])
+        .map((match) => match[1]!)
+    const dependencies = ['apig:instances:get']
+    const agency = listed('agency').filter((action) => !/^(obs|roma):/.test(action))
+    expect([...new Set([...named('shared'), ...dependencies])].toSorted()).toEqual(agency.toSorted())
+    expect(named('deploy').filter((action) => !listed('deployer').includes(action))).toEqual([])
   })
 
   it('let the deployer deploy, change and remove, and everything that this asks for is listed', async () => {

@@ -1,5 +1,7 @@
 import { execFile, execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
+import { SourceMap } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
@@ -98,6 +100,18 @@ describe('the package of a function', () => {
       for (const source of sources) expect(source).toMatch(/^(shared|functions)\//)
       expect(sources.filter((source) => /commands|cli\.ts|local\.ts/.test(source))).toEqual([])
     }
+  })
+
+  it('has maps that lead from a place in the package to the line of this repository', () => {
+    const text = (name: string) =>
+      Buffer.from(packages['on-upload'].files.find((file) => file.name === name)!.bytes).toString()
+    const lines = text('index.js').split('\n')
+    const line = lines.findIndex((one) => one.includes('event.bad-record'))
+    const map = new SourceMap(JSON.parse(text('index.js.map')) as ConstructorParameters<typeof SourceMap>[0])
+    const entry = map.findEntry(line, lines[line]!.indexOf('event.bad-record'))
+    const source = readFileSync(join(root, 'functions/on-upload.ts'), 'utf8').split('\n')
+    expect('originalSource' in entry && entry.originalSource).toBe('functions/on-upload.ts')
+    expect('originalLine' in entry && source[entry.originalLine]).toContain('event.bad-record')
   })
 
   it('refuses to take in emulator, tests or terminal commands', async () => {

@@ -6,7 +6,7 @@ import { describeHistory, type History, histories } from '../support/history.ts'
 import { HistoryLab } from '../support/history-run.ts'
 import { HistoryStore } from '../support/history-store.ts'
 
-/** `HISTORIES=10000` for a long run; `FC_SEED` and `FC_PATH` live a failure again. */
+/** `HISTORIES=10000` for a long run; `FC_SEED` and `FC_PATH` live a failure again; `FC_NO_SHRINK=1` tells the first one as it was found. */
 const RUNS = Number(process.env.HISTORIES ?? 200)
 const SEED = process.env.FC_SEED === undefined ? undefined : Number(process.env.FC_SEED)
 const PATH = process.env.FC_PATH
@@ -30,6 +30,7 @@ test(`whatever happens in whatever order, every domain comes to serve the newest
     fc.asyncProperty(histories, (history) => lab.live(history)),
     {
       numRuns: RUNS,
+      endOnFailure: process.env.FC_NO_SHRINK === '1',
       timeout: HANGS_AFTER,
       ...(SEED === undefined ? {} : { seed: SEED }),
       ...(PATH === undefined ? {} : { path: PATH }),

@@ -185,7 +185,7 @@ describe.skipIf(pebbleMissing())('scheduled renewal, from the timer to the hands
       /is renewed at 127\.0\.0\.1:\d+, because there is no certificate yet/,
       /order placed for .*api\.shop\.example/,
       /challenge for api\.shop\.example written: TXT _acme-challenge\.api\.shop\.example/,
-      /to be seen by the CA: .*TXT _acme-challenge\.api\.shop\.example/,
+      /challenge can be seen: .*TXT _acme-challenge\.api\.shop\.example/,
       /the CA has validated/,
       /certificate issued, valid until 20\d\d/,
       /rotated: /,

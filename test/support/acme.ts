@@ -108,7 +108,7 @@ export function renewalParts(
     random: () => 0.5,
     names: ['shop.example', '*.shop.example'],
     settings: { key: 'P-256', reuseKey: false, before: undefined },
-    connect: connectAcme({ clock, timeoutMs: 5_000 }),
+    connect: connectAcme({ clock, timeoutMs: 30_000 }),
     secret: passphrase,
     ...init,
     clock,

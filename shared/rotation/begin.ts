@@ -1,0 +1,98 @@
+import type { Bundle } from '../certificate/bundle.ts'
+import type { Attempt } from './attempt.ts'
+import { rememberOutcome } from './conclude.ts'
+import { rememberCreated } from './create.ts'
+import type { GatewayView } from './look.ts'
+import type { MadePlan } from './make-plan.ts'
+import { factsOf, materialOf } from './material.ts'
+import { makeOutcome } from './outcome.ts'
+import { nameAt } from './plan.ts'
+import { CallTimes, type Run } from './run-context.ts'
+import type { CurrentRotation, Outcome } from './state.ts'
+
+/** From here on the state file knows the way back of every domain. */
+export async function beginRun(
+  attempt: Attempt,
+  bundle: Bundle,
+  views: GatewayView[],
+  made: MadePlan,
+): Promise<Run> {
+  const { job, parties, lease, journal } = attempt
+  const run: Run = {
+    job,
+    parties,
+    lease,
+    journal,
+    current: beginRotation(attempt, bundle, made),
+    bundle,
+    material: materialOf(bundle),
+    views: new Map(views.map((view) => [view.key, view])),
+    times: new CallTimes(),
+    troubles: new Map(),
+    boundHere: new Set(),
+  }
+  rememberOurs(run, made.existing)
+  for (const one of made.made) rememberCreated(run, one.where, one.id, one.name, one.digest)
+  if (made.plan.steps.length > 0) await journal.save()
+  return run
+}
+
+function beginRotation(
+  { parties, journal }: Attempt,
+  bundle: Bundle,
+  { plan, existing }: MadePlan,
+): CurrentRotation {
+  const { state } = journal
+  const before = state.current
+  if (before?.bundle.digest === bundle.digest) {
+    before.domains = plan.domains
+    before.certificates = { ...before.certificates, ...existing }
+    if (plan.steps.length > 0) before.status = 'running'
+    return before
+  }
+  state.current = {
+    bundle: factsOf(bundle),
+    remoteName: plan.remoteName,
+    startedAt: parties.clock.now().toISOString(),
+    status: 'running',
+    domains: plan.domains,
+    certificates: { ...existing },
+    notes: {},
+  }
+  return state.current
+}
+
+/** Found by their derived names: made by an earlier run that died, or whose state file is lost. */
+function rememberOurs(run: Run, existing: Record<string, string>): void {
+  const facts = { certificateName: run.job.name, bundle: run.current.bundle }
+  for (const view of run.views.values()) {
+    const id = existing[view.key]
+    if (id) rememberCreated(run, view.key, id, run.current.remoteName)
+    for (const { host, binding } of view.domains)
+      for (const one of binding.certificates)
+        if (one.name === nameAt(view, host, facts)) rememberCreated(run, view.key, one.id, one.name)
+  }
+}
+
+/** A newer bundle wins over one that was on its way, or that lies beside it; the older one is told of, once. */
+export function supersede({ job, parties, journal }: Attempt, bundle: Bundle): Outcome[] {
+  const before = journal.state.current
+  if (before?.bundle.digest === bundle.digest) return []
+  const newer = `superseded by a newer bundle (${bundle.leaf.fingerprint.slice(0, 12)}…)`
+  const beside = bundle.repairs.some((repair) => repair.code === 'took-newest')
+  if (before?.status !== 'running' && !beside) return []
+  const at = parties.clock.now()
+  const superseded = makeOutcome({
+    certificate: job.name,
+    status: 'superseded',
+    begunAt: at,
+    endedAt: at,
+    sentence:
+      before?.status === 'running'
+        ? `${newer} before it was in service everywhere`
+        : `an older bundle in the same folder is ${newer}`,
+    ...(before?.status === 'running' ? { bundle: before.bundle } : {}),
+  })
+  rememberOutcome(journal, superseded)
+  return [superseded]
+}

@@ -1,0 +1,93 @@
+import type { Bundle, CheckResult } from '../certificate/bundle.ts'
+import { judge, type Served, type Verdict } from '../certificate/verdict.ts'
+import type { Attempt } from './attempt.ts'
+import { readOptions } from './incoming.ts'
+import type { GatewayView } from './look.ts'
+import type { Job, Parties } from './parties.ts'
+import { tooEarly } from './retry.ts'
+import { chainMayFollow, namesOf, readUpload, restMayFollow } from './waiting.ts'
+
+/** What is to become of an upload, as far as that can be said without asking a gateway. */
+export type Decision =
+  | { kind: 'rotate'; bundle: Bundle }
+  | { kind: 'refuse'; checks: CheckResult[]; bundle?: Bundle }
+  /** Half of it: the rest may still arrive. */
+  | { kind: 'wait'; missing: string; found: string[] }
+  /** Failed a while ago, and its growing wait is not over. */
+  | { kind: 'too early' }
+
+export function decide(attempt: Attempt): Decision {
+  const { job, parties, journal, upload } = attempt
+  const reading = readUpload(upload, readOptions(job, parties))
+  if (reading.kind === 'waiting') return { kind: 'wait', missing: reading.missing, found: reading.found }
+  if (reading.kind === 'unreadable') return { kind: 'refuse', checks: reading.problems }
+  const { bundle } = reading
+  const known = refusedBefore(attempt, bundle)
+  if (known) return { kind: 'refuse', checks: [known], bundle }
+  const verdict = judgeBundle(job, parties, bundle, configuredHosts(job))
+  if (chainMayFollow(job, verdict, upload, parties))
+    return { kind: 'wait', missing: 'intermediate certificates', found: namesOf(upload) }
+  if (restMayFollow(verdict, upload, parties, journal))
+    return { kind: 'wait', missing: 'other half of the newer bundle', found: namesOf(upload) }
+  if (verdict.decision === 'refuse') return { kind: 'refuse', checks: verdict.checks, bundle }
+  return tooEarly(job, parties, journal, bundle) ? { kind: 'too early' } : { kind: 'rotate', bundle }
+}
+
+/** The whole verdict: for every domain the gateways know, and against what they serve now. */
+export function judgeInPlace(
+  job: Job,
+  parties: Pick<Parties, 'clock'>,
+  bundle: Bundle,
+  views: GatewayView[],
+): Verdict {
+  const domains = views.flatMap((view) => view.domains)
+  const hosts = [...new Set(domains.map((domain) => domain.host))]
+  // What this bundle put there in an earlier run is no predecessor of it.
+  const served = domains.flatMap(({ servedBefore }) =>
+    servedBefore && servedBefore.fingerprint !== bundle.leaf.fingerprint ? [servedBefore] : [],
+  )
+  return judgeBundle(job, parties, bundle, hosts, served)
+}
+
+export function firstRefusal(checks: CheckResult[]): string {
+  return checks.find((check) => check.result === 'refused')?.message ?? 'the bundle was refused'
+}
+
+function judgeBundle(
+  job: Job,
+  parties: Pick<Parties, 'clock'>,
+  bundle: Bundle,
+  domains: string[],
+  served: Served[] = [],
+): Verdict {
+  const { trust, config } = job
+  return judge(bundle, {
+    at: parties.clock.now(),
+    domains,
+    trust,
+    served,
+    allowDowngrade: config.allowDowngrade,
+  })
+}
+
+/** Domains that are written by their ids only get their name from the gateway. */
+function configuredHosts(job: Job): string[] {
+  return job.config.gateways.flatMap((gateway) =>
+    gateway.domains.flatMap((domain) =>
+      typeof domain === 'string' ? [domain] : domain.host ? [domain.host] : [],
+    ),
+  )
+}
+
+/** The same refused bundle is tried again only when it or the config changed, or a person asks. */
+function refusedBefore({ job, journal }: Attempt, bundle: Bundle): CheckResult | undefined {
+  const { refused } = journal.state
+  if (job.asked || refused?.digest !== bundle.digest || refused.configDigest !== job.configDigest)
+    return undefined
+  const why = refused.failures[0]?.message
+  return {
+    code: 'refused-before',
+    result: 'refused',
+    message: `this bundle was refused at ${refused.at} and neither it nor the config has changed${why ? `: ${why}` : ''}`,
+  }
+}

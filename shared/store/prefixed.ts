@@ -1,0 +1,18 @@
+import type { Store } from './port.ts'
+
+/** A part of a store as a store of its own: every key lies below the prefix. */
+export function withPrefix(store: Store, prefix: string): Store {
+  return {
+    description: `${store.description}, ${prefix}`,
+    async get(key, options) {
+      const object = await store.get(prefix + key, options)
+      return object && { ...object, key }
+    },
+    put: (key, bytes, options) => store.put(prefix + key, bytes, options),
+    async list(below, options) {
+      const objects = await store.list(prefix + below, options)
+      return objects.map((object) => ({ ...object, key: object.key.slice(prefix.length) }))
+    },
+    delete: (key, options) => store.delete(prefix + key, options),
+  }
+}
