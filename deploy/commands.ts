@@ -13,6 +13,8 @@ export interface CommandInput {
   root: string
   service: ServiceInput
   options: Record<string, string | undefined>
+  /** The command as it was typed: `deploy` packages too, and has more to say than what is in the zips. */
+  asked?: string
   environment: Readonly<Record<string, string | undefined>>
   say(line: string): void
 }
@@ -34,7 +36,8 @@ export const commands = {
       const path = join(input.root, FOLDER, `${key}.zip`)
       await writeFile(path, bundle.zip)
       artifacts[key] = path
-      for (const line of contents(key, relative(input.root, path), bundle)) input.say(line)
+      const [summary, ...files] = contents(key, relative(input.root, path), bundle)
+      for (const line of input.asked === 'deploy' ? [summary!] : [summary!, ...files]) input.say(line)
     }
     return artifacts
   },

@@ -67,6 +67,7 @@ export default class HuaweiProvider {
         root: this.serverless.serviceDir,
         service: { service, provider, functions, stage: this.options.stage ?? provider.stage ?? 'dev' },
         options: this.options,
+        asked: this.serverless.processedInput.commands[0],
         environment: process.env,
         say: this.say,
       })
