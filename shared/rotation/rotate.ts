@@ -9,6 +9,7 @@ import { openJournal } from './journal.ts'
 import { lookAtGateways, probeBefore } from './look.ts'
 import { makePlan } from './make-plan.ts'
 import { factsOf } from './material.ts'
+import { nothingToDo } from './nothing-to-do.ts'
 import { domainOutcomes, failuresOf, heldElsewhere, pushOutcomes, runSentence, runStatus } from './outcome.ts'
 import type { Job, Parties } from './parties.ts'
 import { requireRoom } from './retire.ts'
@@ -24,6 +25,7 @@ import { forgetWaiting, waitForRest } from './waiting.ts'
  * found; nothing at all where nothing lay there. Throws only where not even the outcome could be written.
  */
 export async function rotate(job: Job, parties: Parties): Promise<Outcome[]> {
+  if (await nothingToDo(job, parties)) return []
   const answer = await parties.lease(job.name)
   if (!answer.held) return [heldElsewhere(job, parties, answer.heldBy, answer.until)]
   const { lease } = answer
