@@ -101,7 +101,7 @@ export function covers(names: string[], host: string): boolean {
 }
 
 /**
- * The gateways' content checks in the order that the reference derives (section 9): encrypted key, parse, pair,
+ * The gateways' content checks in the order that fits the published error tables: encrypted key, parse, pair,
  * chain, expired, beyond 2038, no SAN. Codes of the `APIG` error table.
  */
 export function checkMaterial(certificatePem: string, privateKeyPem: string, now: Date): CertificateFacts {

@@ -50,7 +50,7 @@ export interface Route {
   /** `/v2/{project_id}/apigw/certificates`; a parameter is always a whole segment. */
   path: string
   handler(context: RequestContext): Reply | Promise<Reply>
-  /** IAM action it needs (reference 1.8). */
+  /** IAM action it needs ("Permissions Policies and Supported Actions"). */
   action?: string
   /** Actions that the documents call dependencies of `action`. */
   dependsOn?: string[]

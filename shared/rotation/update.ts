@@ -76,7 +76,7 @@ async function bringFlagBack(run: Run, step: UpdateStep, target: string): Promis
   await keepFlag(run, step.gateway, record, step.certificate.id)
 }
 
-/** The service switches client verification off when an update brings a CA (reference 0.2 item 7). */
+/** The service switches client verification off when an update brings a CA (APIG user manual, "SSL certificates"). */
 async function keepFlag(
   run: Run,
   gatewayKey: string,

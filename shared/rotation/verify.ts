@@ -13,7 +13,7 @@ const LONGEST_PAUSE_MS = 5 * second
 
 /**
  * Served, not just bound: waits with backoff until a handshake at the domain shows the new leaf and the whole
- * chain (new bindings need some seconds, reference 1.5). A domain that does not serve it within its budget gets
+ * chain (new bindings need 5 to 10 s, APIG user manual, "Notes and constraints"). A domain that does not serve it within its budget gets
  * its predecessor back. Where no handshake is possible from here the domain stays *bound, not verified*.
  */
 export async function verifyDomain(run: Run, gatewayKey: string, target: string): Promise<void> {
