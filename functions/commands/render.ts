@@ -68,7 +68,12 @@ export function renderReport(report: JobReport, color: boolean): string {
       `${paint(style, mark)} ${paint('bold', outcome.certificate)}  ${paint(style, outcome.status)}: ${outcome.sentence}`,
     )
     for (const check of outcome.checks)
-      if (check.result === 'refused') lines.push(`    ${check.message} ${paint('dim', `[${check.code}]`)}`)
+      if (check.result === 'refused') {
+        const code = paint('dim', `[${check.code}]`)
+        // The first refusal is the sentence already.
+        if (check.message === outcome.sentence) lines.push(`${lines.pop()} ${code}`)
+        else lines.push(`    ${check.message} ${code}`)
+      }
     for (const repair of outcome.repairs) lines.push(paint('dim', `    repaired: ${repair.message}`))
     for (const domain of outcome.domains)
       if (domain.failure) lines.push(`    ${domain.host}: ${domain.status}: ${domain.failure.message}`)
