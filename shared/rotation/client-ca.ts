@@ -1,9 +1,9 @@
 import { Failure } from '../base/failure.ts'
 import type { Bundle } from '../certificate/bundle.ts'
+import { previousBundle } from './deployed-bundle.ts'
 import type { GatewayView } from './look.ts'
 import type { Job, Parties } from './parties.ts'
 import type { Deployed } from './state.ts'
-import { previousBundle } from './update.ts'
 
 /**
  * The trusted root CA that a domain had before is what it has after. The gateway never gives a CA back, so it

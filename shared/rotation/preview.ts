@@ -1,5 +1,5 @@
 import type { CheckResult } from '../certificate/bundle.ts'
-import { judge } from '../certificate/verdict.ts'
+import { judgeInPlace } from './decide.ts'
 import { collectUpload, isEmpty, readOptions } from './incoming.ts'
 import { emptyState, readState } from './journal.ts'
 import { lookAtGateways, probeBefore } from './look.ts'
@@ -50,15 +50,7 @@ export async function preview(job: Job, parties: Parties): Promise<Preview> {
   const { bundle } = reading
   const views = await lookAtGateways(job, parties)
   await probeBefore(views, parties)
-  const domains = views.flatMap((view) => view.domains)
-  const served = domains.flatMap(({ servedBefore }) => (servedBefore ? [servedBefore] : []))
-  const verdict = judge(bundle, {
-    at: parties.clock.now(),
-    domains: domains.map((domain) => domain.host),
-    trust: job.trust,
-    served: served.filter((one) => one.fingerprint !== bundle.leaf.fingerprint),
-    allowDowngrade: job.config.allowDowngrade,
-  })
+  const verdict = judgeInPlace(job, parties, bundle, views)
   const facts = factsOf(bundle)
   const refusal = verdict.checks.find((check) => check.result === 'refused')
   if (refusal)
@@ -74,7 +66,7 @@ export async function preview(job: Job, parties: Parties): Promise<Preview> {
     decision: steps.length > 0 ? 'rotate' : 'nothing to do',
     sentence:
       steps.length > 0
-        ? `${steps.length} steps for ${domains.length} domains`
+        ? `${steps.length} steps for ${Object.keys(plan.domains).length} domains`
         : 'this bundle is in service everywhere',
   }
 }

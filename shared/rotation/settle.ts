@@ -5,6 +5,7 @@ import { conclude, rememberOutcome } from './conclude.ts'
 import { firstRefusal } from './decide.ts'
 import type { Job } from './parties.ts'
 import { forgetWait, postpone } from './retry.ts'
+import { laterFailure } from './run.ts'
 import type { Run } from './run-context.ts'
 import type { Outcome, RotationState } from './state.ts'
 
@@ -26,7 +27,7 @@ export async function refuse(attempt: Attempt, checks: CheckResult[], bundle?: B
 export async function settle({ upload }: Attempt, run: Run, outcome: Outcome): Promise<void> {
   const { job, parties, journal, current, bundle } = run
   if (outcome.status === 'unfinished') {
-    const later = [...run.troubles.values()].find((failure) => failure.kind !== 'never')
+    const later = laterFailure(run)
     if (later) postpone(job, parties, journal, bundle.digest, later)
     else forgetWait(journal)
     await journal.save()

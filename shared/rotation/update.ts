@@ -1,11 +1,9 @@
 import { asFailure, Failure } from '../base/failure.ts'
-import { keys } from '../base/names.ts'
 import type { Bundle } from '../certificate/bundle.ts'
 import { hostMatches } from '../certificate/host-name.ts'
-import { readObjects } from '../certificate/read-objects.ts'
 import type { CertificateMaterial } from '../gateway/port.ts'
+import { previousBundle } from './deployed-bundle.ts'
 import { detachLeftover } from './detach.ts'
-import { readOptions } from './incoming.ts'
 import type { GatewayView } from './look.ts'
 import { materialOf } from './material.ts'
 import type { Job, Parties } from './parties.ts'
@@ -22,7 +20,7 @@ import {
   say,
   trouble,
 } from './run-context.ts'
-import type { Deployed, RecordedDomain, RotationState } from './state.ts'
+import type { RecordedDomain, RotationState } from './state.ts'
 
 type UpdateStep = Extract<Step, { kind: 'update' }>
 
@@ -93,28 +91,6 @@ async function keepFlag(
     await gateway.attach(record, certificateId, record.clientVerification)
     return true
   })
-}
-
-/** The predecessor of an in-place update can be put back only with its content: from `deployed/`. */
-export async function previousBundle(
-  job: Job,
-  parties: Pick<Parties, 'store' | 'clock'>,
-  deployed: Deployed | undefined,
-): Promise<Bundle | undefined> {
-  if (!deployed) return undefined
-  const folder = `${keys.deployed(job.name)}${deployed.folder}/`
-  const listed = (await parties.store.list(folder)).filter(
-    (object) => !/\/(result\.json|README\.txt)$/.test(object.key),
-  )
-  const objects = []
-  for (const { key } of listed) {
-    const object = await parties.store.get(key)
-    if (object) objects.push({ name: key.slice(folder.length), bytes: object.bytes })
-  }
-  const reading = readObjects(objects, readOptions(job, parties))
-  return reading.kind === 'complete' && reading.bundle.leaf.fingerprint === deployed.fingerprint
-    ? reading.bundle
-    : undefined
 }
 
 /**

@@ -7,10 +7,10 @@ import type { Authority, ChallengeSolver } from '../acme/port.ts'
 import { type RenewalOutcome, renewDue } from '../acme/renew.ts'
 import { connectAcme } from '../acme/server.ts'
 import { Failure } from '../base/failure.ts'
-import { keys } from '../base/names.ts'
 import { createDns01Solver } from '../dns/dns-01.ts'
 import { createHuaweiDns } from '../dns/huaweicloud.ts'
 import { createDnsLookup } from '../dns/propagation.ts'
+import { previousBundle } from '../rotation/deployed-bundle.ts'
 import type { Parties } from '../rotation/parties.ts'
 import type { Wiring } from './cloud.ts'
 
@@ -67,7 +67,8 @@ export async function openRenewals(wiring: Wiring, parties: Parties): Promise<Op
   return {
     async renew(name, current, lease) {
       const config = wiring.config.certificates[name]!
-      const leaf = current && (await leafOf(name, current, parties))
+      // Renewal information asks by the leaf's own identifiers.
+      const deployed = await previousBundle(await wiring.job(name, false), parties, current)
       return renewDue({
         name,
         store: parties.store,
@@ -79,7 +80,7 @@ export async function openRenewals(wiring: Wiring, parties: Parties): Promise<Op
         authorities: await authorities(name),
         connect,
         secret: wiring.config.accountKeySecret,
-        current: current && { ...current, ...(leaf ? { der: leaf } : {}) },
+        current: current && { ...current, ...(deployed ? { der: deployed.leaf.der } : {}) },
         progress: ({ kind, sentence }) =>
           parties.progress(
             kind === 'begin'
@@ -90,20 +91,6 @@ export async function openRenewals(wiring: Wiring, parties: Parties): Promise<Op
       })
     },
   }
-}
-
-/** Renewal information asks for the certificate's own identifiers: its leaf lies in `deployed/`. */
-async function leafOf(name: string, current: InService, parties: Parties): Promise<Uint8Array | undefined> {
-  const { readObjects } = await import('../certificate/read-objects.ts')
-  const folder = `${keys.deployed(name)}${current.folder}/`
-  const objects = []
-  for (const { key } of await parties.store.list(folder)) {
-    if (key.endsWith('/result.json')) continue
-    const object = await parties.store.get(key)
-    if (object) objects.push({ name: key.slice(folder.length), bytes: object.bytes })
-  }
-  const reading = readObjects(objects)
-  return reading.kind === 'complete' ? reading.bundle.leaf.der : undefined
 }
 
 async function readCa(file: string, folder: string): Promise<string> {
