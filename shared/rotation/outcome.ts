@@ -3,7 +3,14 @@ import type { CheckResult, Repair } from '../certificate/bundle.ts'
 import type { Job, Parties } from './parties.ts'
 import type { RunEnd } from './run.ts'
 import type { Run } from './run-context.ts'
-import type { BundleFacts, DomainOutcome, Outcome, OutcomeStatus, RecordedDomain } from './state.ts'
+import {
+  type BundleFacts,
+  type DomainOutcome,
+  isDone,
+  type Outcome,
+  type OutcomeStatus,
+  type RecordedDomain,
+} from './state.ts'
 
 export interface OutcomeInit {
   certificate: string
@@ -78,7 +85,7 @@ export function failuresOf(run: Run): FailureReport[] {
 /** How a run as a whole came out. `first`: this bundle had not been concluded before. */
 export function runStatus(run: Run, end: RunEnd, first: boolean, acted: boolean): OutcomeStatus {
   const records = Object.values(run.current.domains)
-  const done = records.filter((record) => record.servedAt || record.unverified).length
+  const done = records.filter(isDone).length
   const givenUp = records.filter((record) => record.givenUp)
   const troubles = [...run.troubles.values()]
   const undoPending = givenUp.some((record) => record.predecessor && !record.restoredAt)

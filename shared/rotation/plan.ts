@@ -3,7 +3,7 @@ import type { CertificateConfig } from '../config/schema.ts'
 import type { BoundCertificate, DomainBinding } from '../gateway/port.ts'
 import type { PushTarget } from '../manager/port.ts'
 import type { DomainView, GatewayView } from './look.ts'
-import type { BundleFacts, CurrentRotation, RecordedDomain } from './state.ts'
+import { type BundleFacts, type CurrentRotation, isDone, type RecordedDomain } from './state.ts'
 
 /** How one domain comes to its new certificate. */
 export type BindOrder =
@@ -308,7 +308,7 @@ function afterBinding(
 }
 
 function planVerify(view: GatewayView, domain: DomainView, record: RecordedDomain, facts: PlanFacts): Step[] {
-  if (record.servedAt || record.unverified) return []
+  if (isDone(record)) return []
   return [domainStep('verify', view, domain, facts)]
 }
 

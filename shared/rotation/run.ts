@@ -7,6 +7,7 @@ import type { BindStep, Plan, Step } from './plan.ts'
 import { importAndPush } from './push.ts'
 import { restoreDomain } from './restore.ts'
 import { LeaseLost, type Run, recordOf } from './run-context.ts'
+import { isDone } from './state.ts'
 import { updateCertificate } from './update.ts'
 import { verifyDomain } from './verify.ts'
 
@@ -124,7 +125,7 @@ function targetsOf(step: ServingStep): string[] {
 }
 
 function somebodyIsServed(run: Run): boolean {
-  return Object.values(run.current.domains).some((record) => record.servedAt || record.unverified)
+  return Object.values(run.current.domains).some(isDone)
 }
 
 function troublesAt(run: Run, gateway: string): number {

@@ -106,6 +106,11 @@ export interface RecordedDomain extends DomainRef {
   undo?: 'served' | 'not served'
 }
 
+/** Nothing is left to be done for this domain: it serves the new certificate, or nobody can look whether it does. */
+export function isDone(record: Pick<RecordedDomain, 'servedAt' | 'unverified'>): boolean {
+  return record.servedAt !== undefined || record.unverified !== undefined
+}
+
 export interface Note {
   step: string
   target: string

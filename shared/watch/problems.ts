@@ -1,5 +1,6 @@
 import { day } from '../base/clock.ts'
 import type { Config } from '../config/schema.ts'
+import { isDone } from '../rotation/state.ts'
 import type { Condition } from './conditions.ts'
 import { isPast } from './expiry.ts'
 import type { CertificateFacts } from './facts.ts'
@@ -121,7 +122,6 @@ function unfinishedProblem(facts: CertificateFacts, settings: WatchSettings): Co
   if (current === undefined || current.status !== 'running') return []
   if (settings.now.getTime() - Date.parse(current.startedAt) < settings.unfinishedAfter) return []
   const recorded = Object.values(current.domains)
-  const attached = Object.values(current.notes).filter(({ step }) => step === 'attach').length
   const retryAt = facts.state?.retry?.notBefore
   const notice: ProblemNotice = {
     ...commonFacts(facts, settings),
@@ -130,7 +130,7 @@ function unfinishedProblem(facts: CertificateFacts, settings: WatchSettings): Co
     severity: 'warning',
     where: recorded.map(({ host }) => host),
     since: current.startedAt,
-    done: Math.min(attached, recorded.length),
+    done: recorded.filter(isDone).length,
     total: recorded.length,
     next:
       retryAt === undefined
