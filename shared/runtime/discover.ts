@@ -23,10 +23,13 @@ export async function discover(wiring: Wiring, parties: Parties): Promise<Discov
   const listed = new Set<string>()
   for (const certificate of Object.values(wiring.config.certificates))
     for (const config of certificate.gateways) {
-      gateways.set(gatewayKey(config), { config, quota: certificate.maxCertificates })
+      const key = gatewayKey(config)
+      // Not every certificate of a gateway says its quota; where two differ, the smaller one warns in time.
+      const said = [gateways.get(key)?.quota, certificate.maxCertificates].filter((one) => one !== undefined)
+      gateways.set(key, { config, quota: said.length === 0 ? undefined : Math.min(...said) })
       for (const domain of config.domains) {
         const host = typeof domain === 'string' ? domain : domain.host
-        if (host) listed.add(`${gatewayKey(config)} ${host.toLowerCase()}`)
+        if (host) listed.add(`${key} ${host.toLowerCase()}`)
       }
     }
   await Promise.all(

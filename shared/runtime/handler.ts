@@ -1,6 +1,6 @@
 import middy from '@middy/core'
 import { systemClock } from '../base/clock.ts'
-import { asFailure } from '../base/failure.ts'
+import { asFailure, type Failure } from '../base/failure.ts'
 import type { Log } from '../base/log.ts'
 import type { Parties } from '../rotation/parties.ts'
 import type { Wiring } from '../wire/cloud.ts'
@@ -48,12 +48,8 @@ export function door(
       const { openService } = await import('./service.ts')
       const wiring = await openService(platform, environment, log)
       const report = await work(event, { wiring, parties: wiring.parties({ deadline, log }), log })
-      if (
-        report.failures.some(
-          ({ failure }) => failure.code === 'internal.unexpected' || failure.code.startsWith('store.'),
-        )
-      )
-        throw report.failures[0]!.failure
+      const lost = report.failures.find(({ failure }) => !isRemembered(failure))
+      if (lost) throw lost.failure
       const { exitStatus } = await import('./jobs.ts')
       return summary(report, exitStatus(report))
     } catch (thrown) {
@@ -91,6 +87,11 @@ export function warmUp(
       .catch(() => {})
       .then(() => callback?.(null, ''))
   }
+}
+
+/** False for what neither the state file nor a message keeps: only the platform's own alarm can tell it. */
+function isRemembered({ code }: Failure): boolean {
+  return code !== 'internal.unexpected' && !code.startsWith('store.')
 }
 
 function summary(report: JobReport, status: 0 | 1 | 3): HandlerResult {

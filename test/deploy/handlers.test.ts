@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { handler as onTimer } from '../../functions/on-timer.ts'
@@ -49,6 +49,14 @@ describe('the upload handler', () => {
     cloud.emulator.clearCalls()
     await onUpload(event, platform())
     expect(cloud.effects()).toEqual({})
+  })
+
+  it('fails with the sentence of what nothing remembers, not with that of a failure beside it', async () => {
+    const event = { Records: [record('incoming/stray/privkey.pem'), record('incoming/shop/privkey.pem')] }
+    // A file where a folder should be: the store cannot write below it.
+    await writeFile(join(cloud.folder, 'bucket/state'), '')
+    await cloud.drop(await cloud.issue())
+    await expect(onUpload(event, platform())).rejects.toThrow(/state.*\[store\./)
   })
 
   it('ignores own writes, even where the prefix of the trigger is wrong', async () => {

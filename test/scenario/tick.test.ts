@@ -8,7 +8,7 @@ import { day } from '../../shared/base/clock.ts'
 import { tellAfterUpload } from '../../shared/runtime/after-upload.ts'
 import { rotateUploads } from '../../shared/runtime/jobs.ts'
 import { type TickReport, tick } from '../../shared/runtime/tick.ts'
-import { TestCloud } from '../support/cloud.ts'
+import { APIG, TestCloud } from '../support/cloud.ts'
 import { leaseOn } from '../support/crash-run.ts'
 import { runCli } from '../support/terminal.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
@@ -155,6 +155,26 @@ describe('the timer', () => {
     expect(receiver.messages.join('\n')).toContain('www.shop.example')
     expect(cloud.effects()).toEqual({})
   })
+
+  for (const said of [
+    [4, undefined],
+    [undefined, 4],
+    [4, 1_000],
+  ])
+    it(`watches a gateway's quota where its certificates say ${said.join(' and ')}`, async () => {
+      const { shop } = config.certificates
+      config.certificates = {
+        shop: { ...shop, ...(said[0] ? { maxCertificates: said[0] } : {}) },
+        late: {
+          ...shop,
+          gateways: [{ ...shop.gateways[0]!, domains: ['www.shop.example'] }],
+          ...(said[1] ? { maxCertificates: said[1] } : {}),
+        },
+      } as unknown as typeof config.certificates
+      config.certificates.shop.gateways[0]!.domains = ['api.shop.example']
+      const { status } = await run()
+      expect(status?.quotas).toContainEqual({ where: expect.stringContaining(APIG), used: 1, limit: 4 })
+    })
 
   it('shows the page on loopback to this machine only, and nothing else of the store', async () => {
     await run()
