@@ -81,15 +81,7 @@ async function play(scene: Scene, emulator: Emulator, folder: string, signal: Ab
 }
 
 async function readScene(args: string[]): Promise<Scene | 'renew'> {
-  const { values } = readArguments({
-    args,
-    options: {
-      cert: { type: 'string' },
-      key: { type: 'string' },
-      host: { type: 'string', multiple: true },
-      renew: { type: 'boolean', default: false },
-    },
-  })
+  const { values } = readArguments('demo', args)
   const own = values.cert !== undefined || values.key !== undefined || values.host !== undefined
   if (values.renew && own) throw new UsageError('--renew orders its own certificate: leave out the files')
   if (values.renew) return 'renew'

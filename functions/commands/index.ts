@@ -1,10 +1,12 @@
+import type { CommandName } from './specs.ts'
+
 export interface Command {
   /** Returns the exit status. */
   run(args: string[]): Promise<number>
 }
 
 /** Each command is loaded when it is asked for: `inspect` has no use for a cloud client. */
-export const commands: Record<string, () => Promise<Command>> = {
+export const commands: Record<CommandName, () => Promise<Command>> = {
   demo: () => import('./demo.ts'),
   rotate: () => import('./rotate.ts'),
   tick: () => import('./tick.ts'),
@@ -14,4 +16,5 @@ export const commands: Record<string, () => Promise<Command>> = {
   status: () => import('./status.ts'),
   emulator: () => import('./emulator.ts'),
   invoke: () => import('./invoke.ts'),
+  completion: () => import('./completion.ts'),
 }

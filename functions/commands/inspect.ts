@@ -17,18 +17,7 @@ const MOST_ROOTS_BYTES = 8 * 1024 * 1024
 
 /** `cert-rotation inspect FILE...`: the verdict of `rotate`, offline and on any bundle. Exit status 1 for a refusal. */
 export async function run(args: string[]): Promise<number> {
-  const { values, positionals } = readArguments({
-    args,
-    options: {
-      host: { type: 'string', multiple: true, default: [] },
-      at: { type: 'string' },
-      trust: { type: 'string', default: 'any' },
-      'password-file': { type: 'string' },
-      json: { type: 'boolean', default: false },
-      quiet: { type: 'boolean', default: false },
-    },
-    allowPositionals: true,
-  })
+  const { values, positionals } = readArguments('inspect', args)
   if (positionals.length === 0)
     throw new UsageError('inspect takes one or more files, or - for standard input')
   const at = values.at ? new Date(values.at) : new Date()

@@ -4,23 +4,19 @@ import { resolve } from 'node:path'
 import { Failure } from '../../shared/base/failure.ts'
 import type { PlatformContext } from '../../shared/runtime/context.ts'
 import { readEvent } from '../../shared/runtime/events.ts'
-import { common, readArguments, UsageError } from './usage.ts'
-
-/** As long as the function's own time-out in serverless.yml. */
-const DEFAULT_SECONDS = '300'
+import { readArguments, readDuration, UsageError } from './usage.ts'
 
 /**
  * `cert-rotation invoke EVENT.json`: hands a saved event to the real handler, with a context as FunctionGraph
  * gives it. The handler's log goes to standard error, its result to standard output.
  */
 export async function run(args: string[]): Promise<number> {
-  const { values, positionals } = readArguments({
-    args,
-    options: { ...common, seconds: { type: 'string', default: DEFAULT_SECONDS } },
-    allowPositionals: true,
-  })
+  const { values, positionals } = readArguments('invoke', args)
   const [file] = positionals
   if (!file || positionals.length > 1) throw new UsageError('invoke takes one file with an event')
+  const milliseconds = values.seconds
+    ? readDuration('--seconds', values.seconds, 's')
+    : readDuration('--timeout', values.timeout)
   const event = await readEventFile(file)
   const trigger = readEvent(event)
   const { handler } =
@@ -30,7 +26,7 @@ export async function run(args: string[]): Promise<number> {
   // The platform shows a function's standard output as its log; here it must not mix with the result.
   process.stdout.write = process.stderr.write.bind(process.stderr) as typeof process.stdout.write
   try {
-    const result = await handler(event, await context(values.config, Number(values.seconds) * 1000))
+    const result = await handler(event, await context(values.config, milliseconds))
     toResult(
       `${JSON.stringify(values.json ? { command: 'invoke', result } : result, null, values.json ? 0 : 2)}\n`,
     )

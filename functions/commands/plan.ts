@@ -3,19 +3,15 @@ import { namesWithUploads } from '../../shared/rotation/incoming.ts'
 import { type Preview, preview } from '../../shared/rotation/preview.ts'
 import { painter } from './render.ts'
 import { openSession, useColor } from './session.ts'
-import { common, readArguments, UsageError } from './usage.ts'
+import { readArguments, requireKnownNames } from './usage.ts'
 
 /** `cert-rotation plan [NAME...]`: what would be done and why, changing nothing. */
 export async function run(args: string[]): Promise<number> {
-  const { values, positionals } = readArguments({ args, options: common, allowPositionals: true })
+  const { values, positionals } = readArguments('plan', args)
   const session = await openSession(values)
   try {
     const { wiring, parties } = session
-    const unknown = positionals.find((name) => !wiring.names.includes(name))
-    if (unknown)
-      throw new UsageError(
-        `${values.config} has no certificate ${unknown}; it has: ${wiring.names.join(', ')}`,
-      )
+    requireKnownNames(positionals, wiring.names, values.config)
     const uploaded = await namesWithUploads(wiring.store)
     const names =
       positionals.length > 0 ? positionals : wiring.names.filter((name) => uploaded.includes(name))

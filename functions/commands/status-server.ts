@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { asFailure } from '../../shared/base/failure.ts'
 import { statusKeys } from '../../shared/runtime/publish.ts'
 import type { Store } from '../../shared/store/port.ts'
+import { UsageError } from './usage.ts'
 
 const routes: Record<string, { key: string; type: string }> = {
   '/': { key: statusKeys.page, type: 'text/html; charset=utf-8' },
@@ -51,7 +52,14 @@ export async function serveStatus(
 
 function listen(server: Server, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once('error', reject)
+    server.once('error', ({ code }: NodeJS.ErrnoException) =>
+      reject(
+        new UsageError(
+          `port ${port} of 127.0.0.1 cannot be used for the page (${code})`,
+          'Give another one with --port; without it a free one is taken.',
+        ),
+      ),
+    )
     server.listen(port, '127.0.0.1', resolve)
   })
 }

@@ -9,17 +9,14 @@ import { renderPage } from '../../shared/status/page.ts'
 import { renderTable } from '../../shared/status/table.ts'
 import { watchKeys } from '../../shared/watch/alert-memory.ts'
 import { openSession, type Session, useColor } from './session.ts'
-import { common, readArguments } from './usage.ts'
+import { readArguments } from './usage.ts'
 
 /**
  * `cert-rotation status [--open]`: what is in service, until when, what happens next; and writes the page into
  * the store. Looks at every domain by handshake, changes nothing at any gateway.
  */
 export async function run(args: string[]): Promise<number> {
-  const { values } = readArguments({
-    args,
-    options: { ...common, open: { type: 'boolean', default: false } },
-  })
+  const { values } = readArguments('status', args)
   const session = await openSession(values)
   try {
     const { wiring, parties } = session

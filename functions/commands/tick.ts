@@ -1,10 +1,10 @@
 import { tick } from '../../shared/runtime/tick.ts'
 import { openSession, tell } from './session.ts'
-import { common, readArguments } from './usage.ts'
+import { readArguments } from './usage.ts'
 
 /** `cert-rotation tick`: what the timer does, once. */
 export async function run(args: string[]): Promise<number> {
-  const { values } = readArguments({ args, options: common })
+  const { values } = readArguments('tick', args)
   const session = await openSession(values)
   try {
     return tell('tick', await tick(session.wiring, session.parties), values)

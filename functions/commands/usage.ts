@@ -1,51 +1,68 @@
 import { type ParseArgsConfig, parseArgs } from 'node:util'
 import { Failure } from '../../shared/base/failure.ts'
+import { durationMs } from '../../shared/config/duration.ts'
+import { nearest } from '../../shared/config/nearest.ts'
+import { type CommandName, type CommandSpec, specs } from './specs.ts'
 
 /** Wrong words on the command line: exit status 2. */
 export class UsageError extends Failure {
-  constructor(message: string) {
-    super({
-      code: 'usage.wrong',
-      kind: 'never',
-      message,
-      next: 'cert-rotation help lists the commands and their options.',
-    })
+  constructor(message: string, next = 'cert-rotation help lists the commands and their options.') {
+    super({ code: 'usage.wrong', kind: 'never', message, next })
   }
 }
 
-/** `parseArgs` with sentences instead of stack traces. */
-export function readArguments<T extends ParseArgsConfig>(config: T): ReturnType<typeof parseArgs<T>> {
+type Parsed<N extends CommandName> = ReturnType<
+  typeof parseArgs<{ options: (typeof specs)[N]['options']; allowPositionals: true }>
+>
+
+/** Reads a command's words as its row in `specs.ts` says. Fails with a `UsageError` that names the nearest option. */
+export function readArguments<N extends CommandName>(name: N, args: string[]): Parsed<N> {
+  const spec: CommandSpec = specs[name]
+  const next = `cert-rotation ${name} --help shows what it takes.`
   try {
-    return parseArgs(config)
+    return parseArgs({
+      args,
+      options: spec.options as ParseArgsConfig['options'],
+      allowPositionals: spec.positionals !== undefined,
+    }) as Parsed<N>
   } catch (thrown) {
-    throw new UsageError((thrown as Error).message.split('. ')[0] ?? 'unreadable arguments')
+    const message = (thrown as Error).message
+    const unknown = /^Unknown option '(-+)([^']*)'/.exec(message)
+    if (unknown) {
+      const meant = nearest(unknown[2]!, [...Object.keys(spec.options), 'help'])
+      const hint = meant === undefined ? '' : `; did you mean --${meant}?`
+      throw new UsageError(`${name} has no option ${unknown[1]}${unknown[2]}${hint}`, next)
+    }
+    const stray = /^Unexpected argument '([^']*)'/.exec(message)
+    if (stray) throw new UsageError(`${name} takes no ${JSON.stringify(stray[1])}`, next)
+    const bare = /^Option '(?:-\w, )?(--[\w-]+) <value>' argument missing/.exec(message)
+    if (bare) throw new UsageError(`${bare[1]} needs a value`, next)
+    throw new UsageError(message.split('. ')[0] ?? 'unreadable arguments', next)
   }
 }
 
-export const common = {
-  config: { type: 'string', default: 'rotation.yaml' },
-  json: { type: 'boolean', default: false },
-  quiet: { type: 'boolean', default: false },
-} as const
+/** Milliseconds of a duration as the config writes it; `bareUnit` is what a bare number counts, where one is taken. */
+export function readDuration(option: string, text: string, bareUnit?: 's' | 'm'): number {
+  const whole = bareUnit && /^\d+$/.test(text) ? `${text}${bareUnit}` : text
+  const ms = durationMs(whole)
+  // What a timer of Node can wait; NaN is neither.
+  if (ms > 0 && ms < 2 ** 31) return ms
+  throw new UsageError(
+    `${option} takes a duration such as 500ms, 30s, 10m, 12h or 7d, not ${JSON.stringify(text)}`,
+  )
+}
 
-export function usage(): string {
-  return `Puts renewed TLS certificates into service on Huawei Cloud and Open Telekom Cloud.
-
-  cert-rotation demo [--cert FILE --key FILE --host NAME]   try it, without an account
-  cert-rotation demo --renew           the same with a certificate that renews itself (needs Pebble)
-  cert-rotation rotate [NAME...]       rotate what lies in incoming/
-  cert-rotation tick                   the timer's job, once
-  cert-rotation watch                  keep watching the store, and tick: the whole service on one machine
-  cert-rotation plan [NAME...]         what would be done and why, changing nothing
-  cert-rotation inspect FILE... [--host NAME] [--at INSTANT] [--trust public|private:FILE|any]
-                                       read any bundle and give the verdict, offline
-  cert-rotation status                 what is in service, until when, and what happens next
-  cert-rotation emulator [--port P] [--tls-port P] [--seed FILE]
-                                       the embedded cloud on its own
-  cert-rotation invoke EVENT.json      hand a saved event to the real handler
-
-Common: --config rotation.yaml · --json (one JSON document on standard output) · --quiet
-Exit status: 0 done or nothing to do · 1 something failed or was refused · 2 wrong usage or config ·
-3 unfinished, run again.
-`
+/** Every name must be one of the config's certificates. */
+export function requireKnownNames(names: readonly string[], known: readonly string[], file: string): void {
+  const unknown = names.find((name) => !known.includes(name))
+  if (unknown === undefined) return
+  const meant = nearest(unknown, known)
+  const has =
+    known.length > 0
+      ? `it has: ${known.slice(0, 20).join(', ')}${known.length > 20 ? ', …' : ''}`
+      : 'it has none'
+  throw new UsageError(
+    `${file} has no certificate ${JSON.stringify(unknown)}; ${meant ? `did you mean ${meant}?` : has}`,
+    `The names stand under certificates: in ${file}.`,
+  )
 }

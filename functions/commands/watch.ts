@@ -1,25 +1,18 @@
-import { minute, second, systemClock } from '../../shared/base/clock.ts'
+import { systemClock } from '../../shared/base/clock.ts'
 import { asFailure } from '../../shared/base/failure.ts'
 import { namesWithUploads } from '../../shared/rotation/incoming.ts'
 import { rotateUploads } from '../../shared/runtime/jobs.ts'
 import { tick } from '../../shared/runtime/tick.ts'
+import { durationText } from '../../shared/watch/words.ts'
 import { openSession, tell } from './session.ts'
 import { serveStatus } from './status-server.ts'
-import { common, readArguments, UsageError } from './usage.ts'
+import { readArguments, readDuration, UsageError } from './usage.ts'
 
 /** `cert-rotation watch`: the whole service on one machine: uploads within seconds, the timer's job every few minutes. */
 export async function run(args: string[]): Promise<number> {
-  const { values } = readArguments({
-    args,
-    options: {
-      ...common,
-      every: { type: 'string', default: '5' },
-      poll: { type: 'string', default: '5' },
-      port: { type: 'string', default: '0' },
-    },
-  })
-  const every = milliseconds(values.every, minute, '--every takes minutes')
-  const poll = milliseconds(values.poll, second, '--poll takes seconds')
+  const { values } = readArguments('watch', args)
+  const every = readDuration('--every', values.every, 'm')
+  const poll = readDuration('--poll', values.poll, 's')
   const port = Number(values.port)
   if (!(Number.isInteger(port) && port >= 0 && port < 65_536))
     throw new UsageError('--port takes a port number')
@@ -29,7 +22,7 @@ export async function run(args: string[]): Promise<number> {
   const page = await serveStatus(wiring.store, port)
   if (!values.quiet && !values.json)
     process.stdout.write(
-      `Watching ${wiring.store.description}; ticking every ${values.every} min. The page is at ${page.url} Ctrl-C stops.\n`,
+      `Watching ${wiring.store.description}; ticking every ${durationText(every)}. The page is at ${page.url} Ctrl-C stops.\n`,
     )
   let nextTick = systemClock.monotonic()
   try {
@@ -56,10 +49,4 @@ export async function run(args: string[]): Promise<number> {
     await page.close()
     await session.close()
   }
-}
-
-function milliseconds(text: string, unit: number, message: string): number {
-  const value = Number(text) * unit
-  if (!(value > 0)) throw new UsageError(message)
-  return value
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { CERTIFICATE_NAME } from '../base/names.ts'
 import { Secret } from '../base/secret.ts'
+import { DURATION, durationMs } from './duration.ts'
 
 /**
  * rotation.yaml as people write it. The loader, the JSON Schema for editors and the types below all come from
@@ -14,7 +15,7 @@ const secret = z
 const url = z.url({ protocol: /^https?$/ })
 const duration = z
   .string()
-  .regex(/^\d+(ms|s|m|h|d)$/, 'expected a duration such as 500ms, 30s, 10m, 12h or 7d')
+  .regex(DURATION, 'expected a duration such as 500ms, 30s, 10m, 12h or 7d')
   .transform(durationMs)
 const hostAndPort = z
   .string()
@@ -22,13 +23,6 @@ const hostAndPort = z
     /^(\[[0-9a-fA-F:.]+\]|[^:\s]+)(:\d{1,5})?$/,
     'expected host or host:port, an IPv6 address in [brackets]',
   )
-
-/** `500ms`, `30s`, `10m`, `12h`, `7d` → milliseconds. */
-export function durationMs(text: string): number {
-  const [, amount, unit] = /^(\d+)(ms|s|m|h|d)$/.exec(text) ?? []
-  const factor = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }[unit ?? ''] ?? Number.NaN
-  return Number(amount) * factor
-}
 
 const auth = z.strictObject({
   agency: z

@@ -1,0 +1,210 @@
+/**
+ * Every command as data: what `help`, `--help`, did-you-mean and shell completion say of it, and how its words are
+ * parsed. Imports nothing, so that a question about a command loads none of them.
+ */
+export interface OptionSpec {
+  type: 'string' | 'boolean'
+  short?: string
+  multiple?: boolean
+  default?: string | boolean | string[]
+  /** What stands for the value in help, for example FILE. */
+  value?: string
+  help: string
+}
+
+export interface CommandSpec {
+  /** One line of `cert-rotation help`. */
+  summary: string
+  /** What it takes beside options; undefined where it takes nothing. */
+  positionals?: string
+  /** More than the summary says: what it changes, what it does not. */
+  about?: string
+  options: Readonly<Record<string, OptionSpec>>
+  examples: readonly (readonly [command: string, does: string])[]
+  exits: readonly (readonly [status: number, meaning: string])[]
+}
+
+const config = {
+  type: 'string',
+  short: 'c',
+  default: 'rotation.yaml',
+  value: 'FILE',
+  help: 'the config',
+} as const
+const json = {
+  type: 'boolean',
+  default: false,
+  help: 'one JSON document on standard output; the log goes to standard error',
+} as const
+const quiet = { type: 'boolean', default: false, help: 'print only what went wrong' } as const
+const common = { config, json, quiet } as const
+
+const done = [0, 'done, or looked and found nothing to do'] as const
+const failed = [1, 'something failed or was refused, or is critical and not acknowledged'] as const
+const wrongUsage = [2, 'wrong usage or config'] as const
+const takenPort = [2, 'wrong usage or config, or a port that is taken'] as const
+const unfinished = [3, 'unfinished or waiting: run it again, it goes on where it stopped'] as const
+
+export const specs = {
+  demo: {
+    summary: 'try it on this machine, without an account',
+    about:
+      'An embedded cloud with a few domains on a certificate that ends soon; a new bundle is dropped and rotated, and ' +
+      'a TLS client shows what was served before, during and after. Nothing leaves this machine or stays on it.',
+    options: {
+      cert: { type: 'string', value: 'FILE', help: 'your own certificate (PEM)' },
+      key: { type: 'string', value: 'FILE', help: 'its private key, unless --cert holds it' },
+      host: {
+        type: 'string',
+        multiple: true,
+        value: 'NAME',
+        help: 'a name the certificate is for; repeatable',
+      },
+      renew: { type: 'boolean', default: false, help: 'one that renews itself by ACME (needs Pebble)' },
+    },
+    examples: [
+      ['cert-rotation demo', 'with a certificate made up for it'],
+      ['cert-rotation demo --cert my.pem --key my.key --host my.name', 'with yours'],
+    ],
+    exits: [[0, 'every domain served the new certificate'], [1, 'something failed'], wrongUsage],
+  },
+  rotate: {
+    summary: 'rotate what lies in incoming/',
+    positionals: '[NAME...]',
+    about: 'Naming a certificate is asking for it: growing waits and earlier refusals do not count then.',
+    options: common,
+    examples: [
+      ['cert-rotation rotate', 'whatever lies in incoming/'],
+      ['cert-rotation rotate shop', 'this one, now, also after a refusal'],
+    ],
+    exits: [done, failed, wrongUsage, unfinished],
+  },
+  tick: {
+    summary: "the timer's job, once: finish, renew, retire, watch, tell",
+    options: common,
+    examples: [
+      ['cert-rotation tick', 'for example from cron, every half hour'],
+      ['cert-rotation tick --json 2>tick.log', 'for a program that reads the result'],
+    ],
+    exits: [done, failed, wrongUsage, unfinished],
+  },
+  watch: {
+    summary: 'keep watching the store, and tick: the whole service on one machine',
+    options: {
+      ...common,
+      every: { type: 'string', default: '5m', value: 'DURATION', help: 'pause between two ticks' },
+      poll: { type: 'string', default: '5s', value: 'DURATION', help: 'pause between two looks for uploads' },
+      port: {
+        type: 'string',
+        default: '0',
+        value: 'PORT',
+        help: 'of the status page on loopback; 0 takes a free one',
+      },
+    },
+    examples: [
+      ['cert-rotation watch', 'until Ctrl-C'],
+      ['cert-rotation watch --every 30m --port 8080', 'with the page at http://127.0.0.1:8080/'],
+    ],
+    exits: [[0, 'stopped by Ctrl-C or SIGTERM'], [1, 'it could not start'], takenPort],
+  },
+  plan: {
+    summary: 'what would be done and why, changing nothing',
+    positionals: '[NAME...]',
+    options: common,
+    examples: [
+      ['cert-rotation plan', 'for every bundle in incoming/'],
+      ['cert-rotation plan shop --json', 'for a program'],
+    ],
+    exits: [
+      [0, 'nothing stands in the way'],
+      [1, 'a bundle would be refused, or somebody could not be asked'],
+      wrongUsage,
+    ],
+  },
+  inspect: {
+    summary: 'read any bundle and give the verdict, offline',
+    positionals: 'FILE...',
+    about: 'A file named - is standard input. Nothing is sent anywhere; private keys are never printed.',
+    options: {
+      host: {
+        type: 'string',
+        multiple: true,
+        default: [],
+        value: 'NAME',
+        help: 'a name it must be valid for; repeatable',
+      },
+      at: { type: 'string', value: 'INSTANT', help: 'judge as of then, such as 2026-11-22T12:00:00Z' },
+      trust: { type: 'string', default: 'any', value: 'ROOTS', help: 'public, any or private:FILE' },
+      'password-file': { type: 'string', value: 'FILE', help: 'opens encrypted keys and PKCS#12' },
+      json,
+      quiet: { type: 'boolean', default: false, help: 'print nothing: the exit status tells' },
+    },
+    examples: [
+      ['cert-rotation inspect fullchain.pem privkey.pem --host shop.example', 'would it be taken?'],
+      ['cert-rotation inspect bundle.p12 --password-file pass.txt', 'with a password'],
+    ],
+    exits: [
+      [0, 'accepted'],
+      [1, 'refused, or nothing that could be judged'],
+      [2, 'wrong usage, or a file that cannot be opened'],
+    ],
+  },
+  status: {
+    summary: 'what is in service, until when, and what happens next',
+    about:
+      'Looks at every domain by handshake and writes the page into the store; changes nothing at any gateway.',
+    options: { ...common, open: { type: 'boolean', default: false, help: 'show the page in a browser' } },
+    examples: [
+      ['cert-rotation status', 'the table'],
+      ['cert-rotation status --open', 'and the page'],
+    ],
+    exits: [done, failed, wrongUsage],
+  },
+  emulator: {
+    summary: 'the embedded cloud on its own, on loopback, for any client',
+    about: 'Prints one JSON line with its endpoints and ids when it is ready, and runs until Ctrl-C.',
+    options: {
+      port: { type: 'string', default: '0', value: 'PORT', help: 'of the API; 0 takes a free one' },
+      'tls-port': {
+        type: 'string',
+        default: '0',
+        value: 'PORT',
+        help: 'of the TLS edge; 0 takes a free one',
+      },
+      seed: { type: 'string', value: 'FILE', help: 'what is there at the start (JSON)' },
+    },
+    examples: [
+      ['cert-rotation emulator', 'with one APIG gateway'],
+      ['cert-rotation emulator --port 18080 --tls-port 18443 --seed seed.json', 'with yours'],
+    ],
+    exits: [[0, 'stopped by Ctrl-C or SIGTERM'], takenPort],
+  },
+  invoke: {
+    summary: 'hand a saved event to the real handler',
+    positionals: 'EVENT.json',
+    about:
+      'With a context as FunctionGraph gives it; SECURITY_ACCESS_KEY, SECURITY_SECRET_KEY and SECURITY_TOKEN are its agency.',
+    options: {
+      ...common,
+      timeout: { type: 'string', default: '5m', value: 'DURATION', help: 'the time the invocation has' },
+      seconds: { type: 'string', value: 'N', help: 'the same in seconds' },
+    },
+    examples: [
+      ['cert-rotation invoke events/obs-put.json', 'an upload'],
+      ['cert-rotation invoke events/timer.json --timeout 14m', 'a tick'],
+    ],
+    exits: [done, failed, wrongUsage, unfinished],
+  },
+  completion: {
+    summary: 'shell completion: commands, options, names from the config',
+    positionals: 'bash|zsh',
+    options: {},
+    examples: [
+      ['source <(cert-rotation completion bash)', 'in ~/.bashrc'],
+      ['source <(cert-rotation completion zsh)', 'in ~/.zshrc'],
+    ],
+    exits: [[0, 'printed'], wrongUsage],
+  },
+} as const satisfies Record<string, CommandSpec>
+
+export type CommandName = keyof typeof specs
