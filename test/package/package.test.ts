@@ -10,12 +10,11 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { bundleFunction, type Package } from '../../deploy/bundle.ts'
 import { root } from '../deploy/support.ts'
 import { TestCloud } from '../support/cloud.ts'
+import { PLATFORM_NODE, platformNode } from '../support/platform-node.ts'
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 })
 const run = promisify(execFile)
 
-/** The runtime of FunctionGraph. From npm's package `node`, else whatever runs the tests, and that is said. */
-const PLATFORM_NODE = '20.15.1'
 const functions = ['on-upload', 'on-timer'] as const
 const packages = {} as Record<(typeof functions)[number], Package>
 let folder: string
@@ -33,23 +32,6 @@ beforeAll(async () => {
   }
 })
 afterAll(() => rm(folder, { recursive: true, force: true }))
-
-function platformNode(): string {
-  try {
-    const found = execFileSync('npx', ['-y', `--package=node@${PLATFORM_NODE}`, 'which', 'node'], {
-      encoding: 'utf8',
-      stdio: ['ignore', 'pipe', 'ignore'],
-    }).trim()
-    if (found) return found
-  } catch {
-    // Told below.
-  }
-  if (process.env.CI) throw new Error(`npm's package node@${PLATFORM_NODE} could not be had`)
-  console.warn(
-    `Node ${PLATFORM_NODE} could not be had from npm: the packages run on ${process.version} instead.`,
-  )
-  return process.execPath
-}
 
 /** Calls the unpacked handler in a process of its own, with nothing of this repository in reach. */
 async function call(name: string, event: unknown, userData: Record<string, string>, code = '') {
