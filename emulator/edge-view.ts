@@ -26,7 +26,7 @@ export function publish(world: World, domain: Domain, delayMs: number): void {
   if (visible > 0) domain.view.splice(0, visible)
   domain.view.push({
     visibleFrom: now + delayMs,
-    certificates: domain.certificates.map(served),
+    certificates: oldestOfItsKind(domain.certificates).map(served),
     clientVerification: domain.clientVerification,
     trustedRootCaPem: domain.certificates.find((one) => one.trustedRootCaPem !== undefined)?.trustedRootCaPem,
     minSslVersion: domain.minSslVersion,
@@ -40,6 +40,12 @@ export function visible(world: World, domain: Domain): Snapshot | undefined {
 
 function currentIndex(view: EdgeView, now: number): number {
   return view.findLastIndex((snapshot) => snapshot.visibleFrom <= now)
+}
+
+/** Of two of one algorithm the older stays in the clients' sight until it is detached. */
+function oldestOfItsKind(certificates: GatewayCertificate[]): GatewayCertificate[] {
+  const kinds = certificates.map((one) => one.facts.algorithm)
+  return certificates.filter((one, index) => kinds.indexOf(one.facts.algorithm) === index)
 }
 
 function served(certificate: GatewayCertificate): Snapshot['certificates'][number] {

@@ -138,7 +138,8 @@ export function certificateHandlers(flavour: Flavour) {
       for (const domain of bound) requireCover(facts.names, domain)
     for (const domain of bound) {
       const other = domain.certificates.find((one) => one !== certificate)
-      if (other?.facts.algorithm === facts.algorithm) throw occupied(domain)
+      const sameKind = other?.facts.algorithm === facts.algorithm
+      if (sameKind && world.rules.attachOverOther !== 'keep-both') throw occupied(domain)
     }
     checkRoom(world, flavour, form.name, certificate)
     applyUpdate(world, certificate, form, facts, bound)
@@ -254,7 +255,7 @@ function readDomains(
   return { certificate, wanted }
 }
 
-/** What must hold before a certificate is bound to a domain; throws in the order scope, cover, occupied, flag. */
+/** What must hold before a certificate is bound to a domain; throws in the order scope, cover, expired, again, occupied, flag. */
 export function checkAttach(
   world: World,
   certificate: GatewayCertificate,
@@ -269,10 +270,19 @@ export function checkAttach(
     )
   }
   requireCover(certificate.facts.names, domain)
-  const holder = domain.certificates.find((one) => one.facts.algorithm === certificate.facts.algorithm)
-  if (holder !== undefined && holder !== certificate && world.rules.attachOverOther === 'refuse') {
-    throw occupied(domain)
+  if (world.rules.attachExpired === 'refuse' && certificate.facts.notAfter <= world.clock.now()) {
+    throw new ApiError(400, 'APIG.2102', 'The SSL certificate has expired')
   }
+  const isBound = domain.certificates.includes(certificate)
+  const { attachAgain } = world.rules
+  if (
+    isBound &&
+    (attachAgain === 'refuse' || (attachAgain === 'roma-refuses' && domain.flavour === 'roma'))
+  ) {
+    throw new ApiError(400, 'APIG.3309', 'The operation has been performed already')
+  }
+  const holder = domain.certificates.find((one) => one.facts.algorithm === certificate.facts.algorithm)
+  if (holder !== undefined && !isBound && world.rules.attachOverOther === 'refuse') throw occupied(domain)
   const withoutCa = flag === true && certificate.trustedRootCaPem === undefined
   if (withoutCa && world.rules.verificationWithoutCa === 'refuse') {
     throw invalid('verified_client_certificate_enabled')

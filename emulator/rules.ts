@@ -8,8 +8,15 @@ const milliseconds = z.number().int().min(0)
  * of the possible worlds; emulator/README.md has the table with what is documented and what is invented.
  */
 export const rulesSchema = z.strictObject({
-  /** Attach where another certificate of the same algorithm is bound: 400 `APIG.2051`, or it takes the place. */
-  attachOverOther: z.enum(['refuse', 'replace']).default('refuse'),
+  /**
+   * Attach where another certificate of the same algorithm is bound: 400 `APIG.2051`, or it takes the place, or both
+   * stand side by side and the older is served.
+   */
+  attachOverOther: z.enum(['refuse', 'replace', 'keep-both']).default('refuse'),
+  /** Attach of a certificate that has expired, bound already or not: 400 `APIG.2102`, or it comes on. */
+  attachExpired: z.enum(['refuse', 'accept']).default('refuse'),
+  /** Attach of what is bound already: 204 (seen on APIG), or 400 `APIG.3309` on ROMA or everywhere. */
+  attachAgain: z.enum(['accept', 'roma-refuses', 'refuse']).default('accept'),
   /** Detach of a pair that is not bound: 404 `APIG.3097` or 400 `APIG.2000`. */
   detachUnbound: z.enum(['not-found', 'bad-request']).default('not-found'),
   /** Answer to deleting a bound certificate. */

@@ -27,7 +27,7 @@ export interface Domain {
   flavour: Flavour
   instanceId: string
   groupId: string
-  /** At most one per algorithm. */
+  /** At most one per algorithm, unless rule `attachOverOther` keeps both; the oldest binding first. */
   certificates: GatewayCertificate[]
   clientVerification: boolean
   minSslVersion: 'TLSv1.1' | 'TLSv1.2'
@@ -223,12 +223,15 @@ export class World {
     this.touch()
   }
 
-  /** Binds; certificates of the same algorithm give way. Nothing happens where all is so already. */
+  /** Binds; certificates of the same algorithm give way, unless the rule keeps both. Nothing happens where all is so already. */
   bind(domain: Domain, certificate: GatewayCertificate, clientVerification: boolean): void {
-    const same = domain.certificates.includes(certificate) && domain.clientVerification === clientVerification
-    if (same) return
-    const others = domain.certificates.filter((one) => one.facts.algorithm !== certificate.facts.algorithm)
-    domain.certificates = [...others, certificate]
+    const isBound = domain.certificates.includes(certificate)
+    if (isBound && domain.clientVerification === clientVerification) return
+    if (!isBound) {
+      const stays = (one: GatewayCertificate) =>
+        one.facts.algorithm !== certificate.facts.algorithm || this.rules.attachOverOther === 'keep-both'
+      domain.certificates = [...domain.certificates.filter(stays), certificate]
+    }
     domain.clientVerification = clientVerification
     this.#closeGap(domain)
     publish(this, domain, this.rules.visibilityDelayMs)

@@ -243,6 +243,37 @@ describe('binding', () => {
     expect(emulator.state().gaps).toEqual([])
   })
 
+  it('keeps both by rule, serves the older until it is detached, and shows both', async () => {
+    emulator.setRules({ attachOverOther: 'keep-both', visibilityDelayMs: 0 })
+    const id = await create(next)
+    expect(outcome(await attach(id))).toBe('204')
+    expect(bound().certificates.map((one) => one.id)).toEqual([old(), id])
+    const served = () => emulator.state().bindings[0]!.served.fingerprints
+    expect(served()).toEqual([bound().certificates[0]!.fingerprint])
+    // Again with another flag it is still one binding each.
+    expect(outcome(await attach(id))).toBe('204')
+    expect(bound().certificates).toHaveLength(2)
+    expect(outcome(await detach(old()))).toBe('204')
+    expect(bound().certificates.map((one) => one.id)).toEqual([id])
+    expect(served()).toEqual([next.fingerprint])
+    expect(emulator.state().gaps).toEqual([])
+  })
+
+  it('refuses what has expired, bound already or not, unless the rule accepts it', async () => {
+    const ended = { names: ['api.example.com'], notBefore: '-90d', notAfter: '-1d' }
+    await emulator.reset({ ...seed(), certificates: [{ ref: 'old', generate: ended }] })
+    expect(outcome(await attach(old()))).toBe('400 APIG.2102')
+    emulator.setRules({ attachExpired: 'accept' })
+    expect(outcome(await attach(old()))).toBe('204')
+  })
+
+  it('refuses by rule what is attached already', async () => {
+    emulator.setRules({ attachAgain: 'roma-refuses' })
+    expect(outcome(await attach(old()))).toBe('204')
+    emulator.setRules({ attachAgain: 'refuse' })
+    expect(outcome(await attach(old()))).toBe('400 APIG.3309')
+  })
+
   it('takes one certificate per algorithm, and shows ssl_id for RSA only', async () => {
     const group = async () =>
       (
