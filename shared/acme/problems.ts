@@ -161,7 +161,8 @@ function firstMeaning(problem: Problem): { code: string; kind: FailureKind; next
   const candidates = [problem, ...(problem.subproblems ?? [])]
   for (const candidate of candidates) {
     const type = shortType(candidate)
-    if (type !== undefined && type !== 'compound' && meanings[type]) return meanings[type]
+    const meaning = type !== undefined && Object.hasOwn(meanings, type) ? meanings[type] : undefined
+    if (meaning && type !== 'compound') return meaning
   }
   return fallback
 }

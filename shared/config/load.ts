@@ -43,8 +43,16 @@ export function loadConfig(text: string, options: LoadOptions): Config {
     ...found.filter((problem) => !missing.some(({ path }) => isWithin(path, problem.path))),
     ...crossFieldProblems({ ...acceptedSections(value), inFunction: options.inFunction ?? false }),
   ]
-  if (judged.success && problems.length === 0) return judged.data
+  if (judged.success && problems.length === 0) return withBareSections(judged.data)
   throw failure('config.invalid', problemCount(problems.length), located(problems, source), options)
+}
+
+/** Sections by names that people choose get no prototype: `constructor` and `toString` are names like any other. */
+function withBareSections(config: Config): Config {
+  const bare = <Value>(section: Record<string, Value>): Record<string, Value> =>
+    Object.assign(Object.create(null), section)
+  const { certificates, alerts } = config
+  return { ...config, certificates: bare(certificates), alerts: { ...alerts, owners: bare(alerts.owners) } }
 }
 
 /** Section by section, so that one bad section does not hide what is wrong between the others. */

@@ -23,6 +23,7 @@ export function crossFieldProblems(sections: Sections): Problem[] {
     ...Object.entries(sections.certificates).flatMap(([name, certificate]) =>
       certificateProblems(name, certificate, sections),
     ),
+    ...repeatedGatewayProblems(sections.certificates),
     ...sharedDomainProblems(sections.certificates),
     ...channelProblems(sections),
   ]
@@ -199,6 +200,24 @@ function renewProblems(
     }
   })
   return problems
+}
+
+/**
+ * State, plan and probes know a gateway by its instance: of two entries for one only the last would be verified and
+ * undone, and each would create its own copy of the certificate.
+ */
+function repeatedGatewayProblems(certificates: Record<string, CertificateConfig>): Problem[] {
+  return Object.entries(certificates).flatMap(([certificate, { gateways }]) =>
+    gateways.flatMap(({ flavour, instanceId }, index) => {
+      const first = gateways.findIndex((one) => one.flavour === flavour && one.instanceId === instanceId)
+      if (first === index) return []
+      return {
+        path: ['certificates', certificate, 'gateways', index],
+        wrong: `names the gateway of ${printPath(['certificates', certificate, 'gateways', first])} a second time`,
+        write: 'list its domains there; settings that differ by domain need a certificate of their own',
+      }
+    }),
+  )
 }
 
 /** Two listings of one domain at one gateway would rotate it twice, or fight over it for ever. */

@@ -83,6 +83,6 @@ export function refined(thrown: unknown, act: GatewayAct): unknown {
       return recoded(thrown, notBound)
     }
   }
-  const meaning = meanings[code]
+  const meaning = Object.hasOwn(meanings, code) ? meanings[code] : undefined
   return meaning === undefined ? thrown : recoded(thrown, meaning)
 }

@@ -38,7 +38,29 @@ export function gatewayKey(config: Pick<GatewayConfig, 'flavour' | 'instanceId'>
 }
 
 export async function lookAtGateways(job: Job, parties: Parties): Promise<GatewayView[]> {
-  return Promise.all(job.config.gateways.map((config) => lookAtGateway(config, parties)))
+  const views = await Promise.all(job.config.gateways.map((config) => lookAtGateway(config, parties)))
+  for (const view of views) requireOneCertificate(job, view)
+  return views
+}
+
+/**
+ * The loader refuses a domain that two certificates list; one that is written by its ids is known by name only here.
+ * Each of the two would replace what the other has bound, for ever.
+ */
+function requireOneCertificate(job: Job, view: GatewayView): void {
+  for (const { host, binding } of view.domains) {
+    const other = job.listedElsewhere.find(
+      (one) => one.gateway === view.key && findListed(one.domain, [binding]) !== undefined,
+    )
+    if (!other) continue
+    throw new Failure({
+      code: 'config.shared-domain',
+      kind: 'later',
+      message: `${host} on ${view.gateway.description} is listed under certificate ${other.certificate}, too, and both would fight over it`,
+      next: `List the domain under ${job.name} or under ${other.certificate} only; written by its ids it is the same one.`,
+      facts: { domain: host, gateway: view.key, certificates: [job.name, other.certificate] },
+    })
+  }
 }
 
 async function lookAtGateway(config: GatewayConfig, parties: Parties): Promise<GatewayView> {
@@ -60,11 +82,8 @@ function uniqueTargets(domains: DomainView[]): DomainView[] {
 }
 
 function findDomain(domain: DomainConfig, present: DomainBinding[], gateway: Gateway): DomainBinding {
-  const wanted = typeof domain === 'string' ? { host: domain } : domain
-  const found =
-    'domainId' in wanted
-      ? present.find((one) => one.domainId === wanted.domainId && one.groupId === wanted.groupId)
-      : present.find((one) => sameHost(one.host, wanted.host))
+  const wanted = wantedOf(domain)
+  const found = findListed(domain, present)
   if (found && (!wanted.host || sameHost(found.host, wanted.host))) return found
   const asked = 'domainId' in wanted ? `${wanted.groupId}/${wanted.domainId}` : wanted.host
   throw new Failure({
@@ -76,6 +95,17 @@ function findDomain(domain: DomainConfig, present: DomainBinding[], gateway: Gat
     next: `Bind the domain to an API group there, or correct certificates.<name>.gateways[].domains; the gateway has: ${listed(present)}.`,
     facts: { gateway: gateway.description, domain: String(asked) },
   })
+}
+
+function wantedOf(domain: DomainConfig): Exclude<DomainConfig, string> {
+  return typeof domain === 'string' ? { host: domain } : domain
+}
+
+function findListed(domain: DomainConfig, present: DomainBinding[]): DomainBinding | undefined {
+  const wanted = wantedOf(domain)
+  return 'domainId' in wanted
+    ? present.find((one) => one.domainId === wanted.domainId && one.groupId === wanted.groupId)
+    : present.find((one) => sameHost(one.host, wanted.host))
 }
 
 /** People write `bücher.example`, gateways keep `xn--bcher-kva.example`. */

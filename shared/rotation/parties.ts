@@ -1,7 +1,7 @@
 import type { Clock } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
 import type { Trust } from '../certificate/trust.ts'
-import type { CertificateConfig, GatewayConfig } from '../config/schema.ts'
+import type { CertificateConfig, DomainConfig, GatewayConfig } from '../config/schema.ts'
 import type { Gateway } from '../gateway/port.ts'
 import type { Manager } from '../manager/port.ts'
 import type { Probe } from '../probe/port.ts'
@@ -48,6 +48,8 @@ export interface Job {
   config: CertificateConfig
   /** Changes when the part of the config that decides this rotation changes. */
   configDigest: string
+  /** What other certificates list at the gateways of this one. */
+  listedElsewhere: { certificate: string; gateway: string; domain: DomainConfig }[]
   /** Roots for the verdict, read by the wiring. */
   trust: Trust
   concurrency: number

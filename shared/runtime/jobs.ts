@@ -29,7 +29,7 @@ export async function rotateUploads(
 ): Promise<JobReport> {
   const report: JobReport = { outcomes: [], failures: [] }
   const names = asked.names ?? (await namesWithUploads(parties.store))
-  const known = names.filter((name) => wiring.config.certificates[name] !== undefined)
+  const known = names.filter((name) => Object.hasOwn(wiring.config.certificates, name))
   for (const name of names)
     if (!known.includes(name))
       report.failures.push({ certificate: name, failure: unknownName(name, wiring.names) })

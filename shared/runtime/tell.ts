@@ -33,7 +33,7 @@ export function tellAbout(
 ): Promise<Outbox> {
   return tell(wiring, parties, gathered, (seen, runMemory) => {
     const judged: Judged = { notices: [], memories: new Map(), runMemory }
-    for (const name of names.filter((one) => seen.config.certificates[one])) {
+    for (const name of names.filter((one) => Object.hasOwn(seen.config.certificates, one))) {
       const { notices, memory } = watchOne(seen, name)
       judged.notices.push(...notices)
       judged.memories.set(name, memory)

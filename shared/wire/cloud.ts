@@ -25,6 +25,7 @@ import type { Manager } from '../manager/port.ts'
 import { createManager } from '../manager/scm.ts'
 import type { Channels } from '../notify/channels.ts'
 import { createProbe } from '../probe/tls.ts'
+import { gatewayKey } from '../rotation/look.ts'
 import type { Deadline, Job, LeaseAnswer, Parties } from '../rotation/parties.ts'
 import type { ProgressEvent } from '../rotation/progress.ts'
 import { createBucketStore } from '../store/bucket.ts'
@@ -170,6 +171,7 @@ export async function openWiring(options: WiringOptions): Promise<Wiring> {
         name,
         config: certificate,
         configDigest: configDigest(certificate),
+        listedElsewhere: listedElsewhere(name, certificates),
         trust: await trust,
         concurrency: config.concurrency,
         servedWithinMs: config.servedWithin,
@@ -197,8 +199,20 @@ export async function openWiring(options: WiringOptions): Promise<Wiring> {
   }
 }
 
-/** The lease as every run takes it: its length, its margin, and how long a dead holder is waited for. */
-export /** Gateways and topics have the project in their paths. */
+function listedElsewhere(name: string, certificates: Config['certificates']): Job['listedElsewhere'] {
+  const own = new Set(certificates[name]!.gateways.map(gatewayKey))
+  return Object.entries(certificates).flatMap(([certificate, { gateways }]) =>
+    certificate === name
+      ? []
+      : gateways
+          .filter((gateway) => own.has(gatewayKey(gateway)))
+          .flatMap((gateway) =>
+            gateway.domains.map((domain) => ({ certificate, gateway: gatewayKey(gateway), domain })),
+          ),
+  )
+}
+
+/** Gateways and topics have the project in their paths. */
 function needsProject(config: Config): boolean {
   const { channels, owners, escalation } = config.alerts
   const everyChannel = [...channels, ...Object.values(owners).flat(), ...(escalation?.channels ?? [])]
@@ -208,6 +222,7 @@ function needsProject(config: Config): boolean {
   )
 }
 
+/** The lease as every run takes it: its length, its margin, and how long a dead holder is waited for. */
 export async function takeLease(
   name: string,
   store: Store,

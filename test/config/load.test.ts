@@ -214,6 +214,14 @@ describe('choices that exclude or need each other', () => {
       'certificates.blog.gateways[0].domains[0] (line 9): belongs to certificate "shop" on the same gateway already, and both would fight over it; list the domain under one certificate only',
     ],
     [
+      `${shop('gateways:')}
+      - { flavour: apig, instanceId: a, domains: [a.example] }
+      - { flavour: apig, instanceId: b, domains: [a.example] }
+      - { flavour: apig, instanceId: a, scope: global, attachFirst: true, domains: [b.example] }
+`,
+      'certificates.shop.gateways[2] (line 11): names the gateway of certificates.shop.gateways[0] a second time; list its domains there',
+    ],
+    [
       shop('renew: { names: [a.example], acme: { directory: "https://a.example" } }'),
       'certificates.shop.renew.acme (line 7): has no way to prove the names',
     ],
