@@ -116,6 +116,15 @@ export function bucketFailure(
       next: 'Use a shorter name.',
     })
   }
+  if (code === FOREIGN) {
+    return make({
+      code: 'store.unreachable',
+      kind: 'again',
+      message: `The ${answered} was answered with ${(error as { what: string }).what}`,
+      next: 'Check store.endpoint and what stands between: no object storage answers like this (a login page, a proxy, a balancer does). It is tried again.',
+      effect: context.writes ? 'unknown' : 'none',
+    })
+  }
   if (THROTTLED.has(code) || status === 429) {
     return make({
       code: 'store.throttled',
@@ -147,6 +156,13 @@ export function bucketFailure(
       ? 'Check store.encryption: this service does not take what is asked for.'
       : 'Look the code up in the documentation of the service.',
   })
+}
+
+const FOREIGN = 'ForeignAnswer'
+
+/** A 2xx that no object storage gives: something else answers at the endpoint, or in between. */
+export function foreignAnswer(what: string): Error {
+  return Object.assign(new Error(what), { name: FOREIGN, what })
 }
 
 /** The answer ended before all of it had arrived. */

@@ -1,8 +1,9 @@
+import { createHash } from 'node:crypto'
 import type { GetObjectCommandOutput, S3Client } from '@aws-sdk/client-s3'
 import { type Clock, systemClock } from '../base/clock.ts'
 import type { Failure } from '../base/failure.ts'
 import type { Secret } from '../base/secret.ts'
-import { bucketFailure, isMissingObject, truncated } from './bucket-failures.ts'
+import { bucketFailure, foreignAnswer, isMissingObject, truncated } from './bucket-failures.ts'
 import { aborted, tooLarge } from './failures.ts'
 import { isKey, requireKey, requirePrefix } from './keys.ts'
 import type { ObjectSummary, PutOptions, Store, StoredObject } from './port.ts'
@@ -43,7 +44,8 @@ export interface BucketStoreOptions {
 /**
  * A bucket of OBS, or of anything that speaks S3, as a store. Uses PUT, GET, DELETE and version 1 of LIST, which
  * every server has: no conditional writes, no DeleteObjects, no checksum trailers, none of which OBS takes.
- * Throttling, 5xx answers, broken connections and truncated bodies are tried again with full-jitter backoff.
+ * Throttling, 5xx answers, broken connections and truncated bodies are tried again with full-jitter backoff, and so
+ * are answers of 200 that no object storage gives: a login page, a proxy's notice.
  */
 export function createBucketStore(options: BucketStoreOptions): Store {
   return new BucketStore(options)
@@ -79,6 +81,11 @@ class BucketStore implements Store {
         throw error
       }
       const body = output.Body as (AsyncIterable<Uint8Array> & { destroy?: () => void }) | undefined
+      const version = unquoted(output.ETag)
+      if (version === undefined) {
+        body?.destroy?.()
+        throw foreignAnswer('an object without an ETag')
+      }
       const length = output.ContentLength
       if (length !== undefined && length > maxBytes) {
         body?.destroy?.()
@@ -86,7 +93,10 @@ class BucketStore implements Store {
       }
       const bytes = body ? await this.#readBody(body, key, maxBytes) : new Uint8Array()
       if (length !== undefined && bytes.length !== length) throw truncated(length, bytes.length)
-      return { key, bytes, modifiedAt: output.LastModified ?? new Date(0) }
+      if (!(await this.#isWhole(key, bytes, version, signal))) {
+        throw foreignAnswer('a body that is not what its ETag says')
+      }
+      return { key, bytes, modifiedAt: output.LastModified ?? new Date(0), version }
     })
   }
 
@@ -122,10 +132,10 @@ class BucketStore implements Store {
     let marker: string | undefined
     for (;;) {
       const page = await this.#page(prefix, marker, options.signal)
-      for (const { key, size, modifiedAt } of page.objects) {
+      for (const { key, ...rest } of page.objects) {
         // Consoles make `folder/` objects, and foreign writers anything: what is no key cannot be read either.
         const own = key.slice(this.#prefix.length)
-        if (isKey(own)) found.push({ key: own, size, modifiedAt })
+        if (isKey(own)) found.push({ key: own, ...rest })
       }
       if (!page.more) return found
       marker = page.last
@@ -137,11 +147,24 @@ class BucketStore implements Store {
     await this.#request('DELETE', key, options.signal, async ({ sdk, client }, signal) => {
       try {
         const command = new sdk.DeleteObjectCommand({ Bucket: this.#options.bucket, Key: this.#prefix + key })
-        await client.send(command, { abortSignal: signal })
+        const output = await client.send(command, { abortSignal: signal })
+        if (output.$metadata.httpStatusCode !== 204) throw foreignAnswer('a deletion that is not a 204')
       } catch (error) {
         if (!isMissingObject(error)) throw error
       }
     })
+  }
+
+  /**
+   * An ETag is the MD5 of the content, or with KMS only looks like one: where they differ, the listing tells which,
+   * by its size.
+   */
+  async #isWhole(key: string, bytes: Uint8Array, version: string, signal: AbortSignal): Promise<boolean> {
+    if (!/^[0-9a-f]{32}$/.test(version)) return true
+    if (createHash('md5').update(bytes).digest('hex') === version) return true
+    const { objects } = await this.#page(key, undefined, signal)
+    const listed = objects.find((object) => object.key === this.#prefix + key)
+    return listed?.version === version && listed.size === bytes.length
   }
 
   async #page(prefix: string, marker: string | undefined, signal: AbortSignal | undefined) {
@@ -154,7 +177,9 @@ class BucketStore implements Store {
         ...(marker === undefined ? {} : { Marker: marker }),
       })
       const output = await client.send(command, { abortSignal: attemptSignal })
-      const objects = (output.Contents ?? []).flatMap(({ Key, Size, LastModified }) =>
+      // Every listing says whether it is whole; a web page that happens to parse, or nothing at all, does not.
+      if (output.IsTruncated === undefined) throw foreignAnswer('a page that is no bucket listing')
+      const objects = (output.Contents ?? []).flatMap(({ Key, Size, LastModified, ETag }) =>
         Key === undefined
           ? []
           : [
@@ -162,6 +187,7 @@ class BucketStore implements Store {
                 key: output.EncodingType === 'url' ? decodeListed(Key) : Key,
                 size: Size ?? 0,
                 modifiedAt: LastModified ?? new Date(0),
+                ...(unquoted(ETag) === undefined ? {} : { version: unquoted(ETag)! }),
               },
             ],
       )
@@ -282,6 +308,10 @@ function withoutVersionWarning<T>(make: () => T): T {
   } finally {
     process.emitWarning = emit
   }
+}
+
+function unquoted(etag: string | undefined): string | undefined {
+  return etag?.replaceAll('"', '') || undefined
 }
 
 /** Listings are URL-encoded as form data: a space is a plus. */

@@ -15,6 +15,11 @@
 export interface Store {
   /** For messages: `bucket my-certificates` or `directory ./bucket`. */
   readonly description: string
+  /**
+   * Milliseconds for which an object must have been seen unchanged before it counts as whole. Absent or 0 where
+   * nobody can write but by an atomic `put`; a folder is written in place by scp, editors and network file systems.
+   */
+  readonly settleMs?: number
   /** The object, or undefined where there is none. Refuses objects over `maxBytes` (default 1 MiB) unread. */
   get(key: string, options?: { maxBytes?: number; signal?: AbortSignal }): Promise<StoredObject | undefined>
   put(key: string, bytes: Uint8Array | string, options?: PutOptions): Promise<void>
@@ -28,6 +33,8 @@ export interface StoredObject {
   key: string
   bytes: Uint8Array
   modifiedAt: Date
+  /** As in `ObjectSummary`. */
+  version?: string
 }
 
 export interface ObjectSummary {
@@ -35,6 +42,8 @@ export interface ObjectSummary {
   /** Bytes. */
   size: number
   modifiedAt: Date
+  /** Differs between two contents of one key: an ETag, or a file's times. The same in `list` and `get`. */
+  version?: string
 }
 
 export interface PutOptions {

@@ -58,7 +58,17 @@ describe.skipIf(!s3)('A bucket behind a network that misbehaves', () => {
           ['409 OperationAborted', { status: 409, body: error('OperationAborted') }],
           ['a lost request', 'lose-request'],
           ['a lost reply', 'lose-reply'],
-          ...(name === 'GET' || name === 'LIST' ? [['a truncated body', 'truncate'] as const] : []),
+          ...(name === 'GET' || name === 'LIST'
+            ? ([
+                ['a truncated body', 'truncate'],
+                ...(name === 'LIST'
+                  ? [['a body cut short by somebody who made its head fit', 'shorten'] as const]
+                  : []),
+                ['200 with a web page', { status: 200, body: '<html><body>Please log in</body></html>' }],
+                ['200 with nothing', { status: 200 }],
+              ] as const)
+            : []),
+          ...(name === 'DELETE' ? [['200 with a web page', { status: 200, body: '<html/>' }] as const] : []),
         ] as const
       ).map(([fault, answer]) => [name, fault, answer, work, expected] as const),
     ),
@@ -151,6 +161,56 @@ describe.skipIf(!s3)('A bucket behind a network that misbehaves', () => {
   test('a 200 that is not a listing is no listing', async () => {
     proxy.plan(() => ({ status: 200, body: '<html>Please log in' }))
     expect((await failureOf(store.list('f/'))).code).toBe('store.unreachable')
+  })
+
+  test.each([
+    ['a page that parses', '<html><body>Welcome</body></html>'],
+    ['nothing', ''],
+    [
+      'the listing of another service',
+      '<?xml version="1.0"?><Result><Contents><Key>f/x</Key></Contents></Result>',
+    ],
+  ])('an endpoint that is no object storage and answers with %s is said to be none', async (_, body) => {
+    proxy.plan(() => ({ status: 200, body }))
+    for (const work of [store.list('f/'), store.get('f/object')]) {
+      const failure = await failureOf(work)
+      expect([failure.code, failure.kind]).toEqual(['store.unreachable', 'again'])
+      expect(failure.message).toMatch(/no bucket listing|without an ETag/)
+      expect(failure.next).toContain('store.endpoint')
+    }
+  })
+
+  test('a body cut short by somebody who made its head fit is read again, however often it comes', async () => {
+    await store.put('f/object', 'x'.repeat(5_000))
+    let cuts = 0
+    proxy.plan((_, { url }) => (!url?.includes('prefix=') && ++cuts <= 3 ? 'shorten' : 'none'))
+    expect((await store.get('f/object'))?.bytes).toHaveLength(5_000)
+    expect(cuts).toBe(4)
+  })
+
+  test('an ETag that is no digest of the content, as with KMS, is believed when the listing has it too', async () => {
+    const etag = `"${'0'.repeat(32)}"`
+    const listing = `<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>f/object</Key><ETag>${etag}</ETag><Size>6</Size></Contents></ListBucketResult>`
+    proxy.plan((_, { url }) =>
+      url?.includes('prefix=')
+        ? { status: 200, body: listing }
+        : { status: 200, body: 'sealed', headers: { etag } },
+    )
+    const found = await store.get('f/object')
+    expect([found?.version, Buffer.from(found!.bytes).toString()]).toEqual(['0'.repeat(32), 'sealed'])
+    expect(proxy.seen).toHaveLength(2)
+  })
+
+  test('an object has the same version in a listing and when it is read, until it is written again', async () => {
+    const versions = new Set<string | undefined>()
+    for (const content of ['one', 'two']) {
+      await store.put('versions/object', content)
+      const [listed] = await store.list('versions/')
+      expect(listed?.version).toBeDefined()
+      expect((await store.get('versions/object'))?.version).toBe(listed?.version)
+      versions.add(listed?.version)
+    }
+    expect(versions.size).toBe(2)
   })
 
   test('a listing whose pages never end is given up', async () => {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
@@ -10,6 +11,10 @@ export type Fault =
   | 'lose-reply'
   /** Half of the answer's body arrives, then the connection breaks. */
   | 'truncate'
+  /** Half of the answer's body arrives, and its head says that this is all of it. */
+  | 'shorten'
+  /** The server sees nothing, and the answer says that it is done: 200 with an ETag to a PUT, 204 to a DELETE. */
+  | 'pretend'
   /** Nothing ever answers. */
   | 'stall'
   | { status: number; body?: string; headers?: Record<string, string> }
@@ -35,6 +40,7 @@ export async function faultProxy(target: string): Promise<FaultProxy> {
     const fault = decide(++count, incoming)
     if (fault === 'lose-request') return void incoming.socket.destroy()
     if (fault === 'stall') return
+    if (fault === 'pretend') return pretend(incoming, outgoing)
     if (typeof fault === 'object') {
       incoming.resume().on('end', () => {
         outgoing.writeHead(fault.status, fault.headers).end(fault.body)
@@ -44,13 +50,24 @@ export async function faultProxy(target: string): Promise<FaultProxy> {
     forward(incoming, outgoing, fault)
   })
 
+  function pretend(incoming: IncomingMessage, outgoing: ServerResponse): void {
+    const digest = createHash('md5')
+    incoming
+      .on('data', (chunk: Buffer) => digest.update(chunk))
+      .on('end', () => {
+        if (incoming.method === 'DELETE') outgoing.writeHead(204).end()
+        else outgoing.writeHead(200, { etag: `"${digest.digest('hex')}"` }).end()
+      })
+  }
+
   function forward(incoming: IncomingMessage, outgoing: ServerResponse, fault: Fault): void {
     const { method, url: path, headers } = incoming
     const onward = request({ hostname, port, method, path, headers, agent: false }, (answer) => {
       const chunks: Buffer[] = []
       answer.on('data', (chunk: Buffer) => chunks.push(chunk))
       answer.on('end', () => {
-        const body = Buffer.concat(chunks)
+        const whole = Buffer.concat(chunks)
+        const body = fault === 'shorten' ? whole.subarray(0, Math.floor(whole.length / 2)) : whole
         if (fault === 'lose-reply') return void incoming.socket.destroy()
         const head = { ...answer.headers, 'content-length': String(body.length) }
         delete (head as Record<string, unknown>)['transfer-encoding']
