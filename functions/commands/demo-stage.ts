@@ -99,7 +99,8 @@ export function configOf({ apig, roma }: Domains, emulator: Emulator, certificat
       auth: { accessKey: { id: key?.id, secret: key?.secret } },
       endpoints: { iam: url, apig: url, roma: url, scm: url, dns: url },
     },
-    store: { directory: './bucket' },
+    // The bundle is dropped in one piece: nothing to wait for.
+    store: { directory: './bucket', settle: '0s' },
     certificates: { demo: { gateways, ...certificate } },
   }
 }

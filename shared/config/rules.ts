@@ -53,6 +53,13 @@ function storeProblems({ store, cloud, hasCloud, inFunction }: Sections): Proble
       }
     }
   }
+  if (store.bucket && !store.directory && store.settle !== undefined) {
+    problems.push({
+      path: ['store', 'settle'],
+      wrong: 'belongs to a directory: an object of a bucket is whole from the start',
+      write: 'delete it',
+    })
+  }
   if (store.bucket && !store.endpoint && !hasCloud) {
     problems.push({
       path: ['store', 'bucket'],

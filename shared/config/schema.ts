@@ -79,6 +79,9 @@ const store = z.strictObject({
     .default('none')
     .describe('Server-side encryption asked for on every write'),
   directory: z.string().min(1).optional(),
+  settle: duration
+    .optional()
+    .describe('Of a directory: a file is read when it was seen unchanged for this long; default 2s'),
 })
 
 const verify = z.union([

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { constants, type Stats } from 'node:fs'
+import { type BigIntStats, constants } from 'node:fs'
 import { lstat, mkdir, open, readdir, realpath, rename, rmdir, stat, unlink } from 'node:fs/promises'
 import { dirname, join, sep } from 'node:path'
 import { type Clock, hour, systemClock } from '../base/clock.ts'
@@ -19,20 +19,32 @@ const TEMPORARY_IS_STALE = hour
  * A write is a rename of a file that has reached the disk. Symbolic links are followed inside the folder and
  * refused where they lead out of it. The folder itself must exist: a mistyped path is an error, not a new store.
  */
-export function createDirectoryStore(path: string, options: { clock?: Clock } = {}): Store {
-  return new DirectoryStore(path, options.clock ?? systemClock)
+export function createDirectoryStore(path: string, options: DirectoryStoreOptions = {}): Store {
+  return new DirectoryStore(path, options)
+}
+
+export interface DirectoryStoreOptions {
+  clock?: Clock | undefined
+  /** `Store.settleMs`; default 0, for whoever writes through this store only. */
+  settleMs?: number | undefined
+  /** Folders that stay when they are empty, by their keys without a final slash. */
+  keeps?: ((folder: string) => boolean) | undefined
 }
 
 class DirectoryStore implements Store {
   readonly description: string
+  readonly settleMs: number
   readonly #path: string
   readonly #clock: Clock
+  readonly #keeps: (folder: string) => boolean
   /** When the folders that this store writes to were last looked at for half-written objects. */
   readonly #swept = new Map<string, number>()
 
-  constructor(path: string, clock: Clock) {
+  constructor(path: string, options: DirectoryStoreOptions) {
     this.#path = path
-    this.#clock = clock
+    this.#clock = options.clock ?? systemClock
+    this.#keeps = options.keeps ?? (() => false)
+    this.settleMs = options.settleMs ?? 0
     this.description = `directory ${path}`
   }
 
@@ -47,18 +59,25 @@ class DirectoryStore implements Store {
       // Non-blocking, because opening a named pipe would wait for its writer for ever.
       const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW)
       try {
-        const stats = await handle.stat()
+        const stats = await handle.stat({ bigint: true })
         if (stats.isDirectory()) return undefined
         if (!stats.isFile()) throw this.#bad(key, 'is not a regular file')
-        if (stats.size > maxBytes) throw tooLarge(key, stats.size, maxBytes, this.description)
-        const bytes = Buffer.alloc(stats.size)
+        const size = Number(stats.size)
+        if (size > maxBytes) throw tooLarge(key, size, maxBytes, this.description)
+        const bytes = Buffer.alloc(size)
         let length = 0
         while (length < bytes.length) {
           const { bytesRead } = await handle.read(bytes, length, bytes.length - length, length)
           if (bytesRead === 0) break
           length += bytesRead
         }
-        return { key, bytes: new Uint8Array(bytes.subarray(0, length)), modifiedAt: stats.mtime }
+        const { mtime: modifiedAt } = stats
+        return {
+          key,
+          bytes: new Uint8Array(bytes.subarray(0, length)),
+          modifiedAt,
+          version: versionOf(stats),
+        }
       } finally {
         await handle.close()
       }
@@ -111,6 +130,7 @@ class DirectoryStore implements Store {
       })
       // Upwards until one is in use. Whoever puts into it at this moment makes the folder again.
       for (let depth = segments.length - 1; depth > 0; depth--) {
+        if (this.#keeps(segments.slice(0, depth).join('/'))) return
         const emptied = await rmdir(join(root, ...segments.slice(0, depth))).then(
           () => true,
           () => false,
@@ -220,14 +240,14 @@ class DirectoryStore implements Store {
     found: ObjectSummary[],
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    let stats: Stats
+    let stats: BigIntStats
     try {
-      stats = await lstat(file)
+      stats = await lstat(file, { bigint: true })
       if (stats.isSymbolicLink()) {
         const real = await realpath(file)
         // One that leads out is listed by its name, so that whoever reads it is told; it is never followed.
         if (isInside(root, real)) {
-          stats = await stat(real)
+          stats = await stat(real, { bigint: true })
           if (stats.isDirectory()) {
             return await this.#walk(root, real, [...segments, name], prefix, above, found, signal)
           }
@@ -239,7 +259,8 @@ class DirectoryStore implements Store {
       throw error
     }
     if (!stats.isFile() && !stats.isSymbolicLink()) return
-    if (key.startsWith(prefix)) found.push({ key, size: stats.size, modifiedAt: stats.mtime })
+    if (!key.startsWith(prefix)) return
+    found.push({ key, size: Number(stats.size), modifiedAt: stats.mtime, version: versionOf(stats) })
   }
 
   async #sweep(file: string): Promise<void> {
@@ -367,6 +388,11 @@ class DirectoryStore implements Store {
   #bad(key: string, wrong: string, cause?: unknown): Failure {
     return badKey(key, this.description, wrong, 'Rename or remove it.', cause)
   }
+}
+
+/** The change time moves with every write, also where a copy brings its old modification time along. */
+function versionOf({ ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
+  return [ino, size, mtimeNs, ctimeNs].join('-')
 }
 
 function isInside(root: string, real: string): boolean {

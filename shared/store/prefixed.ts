@@ -4,6 +4,7 @@ import type { Store } from './port.ts'
 export function withPrefix(store: Store, prefix: string): Store {
   return {
     description: `${store.description}, ${prefix}`,
+    ...(store.settleMs === undefined ? {} : { settleMs: store.settleMs }),
     async get(key, options) {
       const object = await store.get(prefix + key, options)
       return object && { ...object, key }

@@ -72,6 +72,8 @@ export interface Wiring {
 /** Long enough for a slow store, short enough that whoever comes after a crash does not wait long. */
 const LEASE_TTL_MS = 20 * second
 const LEASE_MARGIN_MS = 5 * second
+/** Longer than scp and editors pause between two writes; `store.settle` for slower writers. */
+const SETTLE_MS = 2 * second
 const PROBE_TIMEOUT_MS = 4 * second
 
 export function openStore(
@@ -79,7 +81,12 @@ export function openStore(
 ): Store {
   const { store, cloud, requestTimeout } = options.config
   if (store.directory !== undefined)
-    return createDirectoryStore(resolve(options.folder, store.directory), { clock: options.clock })
+    return createDirectoryStore(resolve(options.folder, store.directory), {
+      clock: options.clock,
+      settleMs: store.settle ?? SETTLE_MS,
+      // A hook's plain `cp` finds its folder again, however often it was emptied.
+      keeps: (folder) => /^incoming(\/[^/]+)?$/.test(folder),
+    })
   const region = store.region ?? cloud?.region ?? 'us-east-1'
   return createBucketStore({
     bucket: store.bucket!,

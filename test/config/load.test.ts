@@ -182,6 +182,10 @@ describe('choices that exclude or need each other', () => {
     ['store: { bucket: b12, accessKey: { id: a, secret: b } }', 'store.bucket (line 1): has no endpoint;'],
     ['store: { bucket: b12, endpoint: "https://o.example" }', 'store.bucket (line 1): needs an access key'],
     [
+      'store: { bucket: b12, endpoint: "https://o.example", accessKey: { id: a, secret: b }, settle: 5s }',
+      'store.settle (line 1): belongs to a directory',
+    ],
+    [
       'store: { directory: x, endpoint: "https://o.example" }',
       'store.endpoint (line 1): belongs to a bucket',
     ],

@@ -60,6 +60,33 @@ test('Deleting the last object of a folder removes the folder, up to the first t
   expect(await readdir(path)).toEqual([])
 })
 
+test('A folder that is to stay stays when its last object is deleted, and so do those above it', async () => {
+  const keeping = createDirectoryStore(path, { keeps: (one) => /^incoming\/[^/]+$/.test(one) })
+  await keeping.put('incoming/shop/live/privkey.pem', 'x')
+  await keeping.put('incoming/shop/cert.pem', 'x')
+  await keeping.delete('incoming/shop/live/privkey.pem')
+  await keeping.delete('incoming/shop/cert.pem')
+  expect(await readdir(join(path, 'incoming/shop'))).toEqual([])
+  // As a hook does it, which knows no store.
+  await writeFile(join(path, 'incoming/shop/cert.pem'), 'again')
+  expect(await text('incoming/shop/cert.pem')).toBe('again')
+})
+
+test('The version of an object is the same in list and get, and another after every write, whatever its times say', async () => {
+  const at = new Date('2026-01-02T03:04:05Z')
+  const versions: (string | undefined)[] = []
+  for (const content of ['one', 'two']) {
+    await mkdir(join(path, 'a'), { recursive: true })
+    await writeFile(join(path, 'a/b'), content)
+    await utimes(join(path, 'a/b'), at, at)
+    const [listed] = await store.list('a/')
+    expect((await store.get('a/b'))?.version).toBe(listed?.version)
+    versions.push(listed?.version)
+  }
+  expect(versions[0]).toBeDefined()
+  expect(versions[1]).not.toBe(versions[0])
+})
+
 test('An empty folder in the place of an object gives way, a folder with objects does not', async () => {
   await mkdir(join(path, 'a/b'), { recursive: true })
   await store.put('a/b', 'x')
