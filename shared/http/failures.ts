@@ -87,6 +87,9 @@ function judge(call: Call, status: number, code: string | undefined): Verdict {
       effect: 'unknown',
     }
   }
+  // The services name every error. What comes without a code is the page of a firewall or a balancer before them: it
+  // says nothing about the request, not even that it did not arrive. (A 401 may still be cured by a new token.)
+  if (code === undefined && status !== 401) return notTheService(call)
   switch (status) {
     case 401:
       return { what: 'unauthorized', kind: 'later', next: nextFor401(call), effect: 'none' }
@@ -123,10 +126,14 @@ function judge(call: Call, status: number, code: string | undefined): Verdict {
       effect: 'none',
     }
   }
+  return notTheService(call)
+}
+
+function notTheService({ service }: Call): Verdict {
   return {
     what: 'broken-reply',
     kind: 'again',
-    next: `Check that cloud.endpoints.${call.service} is the address of ${title} itself, not of a proxy or a web page.`,
+    next: `It is tried again; if it lasts, see that cloud.endpoints.${service} is the address of ${services[service].title} itself and that no proxy or firewall answers in its place.`,
     effect: 'unknown',
   }
 }

@@ -3,6 +3,7 @@ import { asFailure, Failure } from '../base/failure.ts'
 import type { BoundCertificate } from '../gateway/port.ts'
 import { rememberCreated } from './create.ts'
 import { detachLeftover, domainNow } from './detach.ts'
+import { judgeOf } from './judged.ts'
 import { OutOfTime, perform } from './perform.ts'
 import { type BindStep, replacedBy } from './plan.ts'
 import { restoreDomain } from './restore.ts'
@@ -213,12 +214,12 @@ function isNew(run: Run, step: BindStep, certificate: { id: string; name: string
 }
 
 /**
- * The new certificate did not come on. Refused for good: the domain is given up and gets its predecessor.
+ * The new certificate did not come on. Refused for what it is: the domain is given up and gets its predecessor.
  * Otherwise it gets its predecessor too, and the next run tries again.
  */
 async function giveUpBinding(run: Run, step: BindStep, failure: Failure): Promise<void> {
   const record = recordOf(run, step.domain)
-  if (failure.kind === 'never') record.givenUp = failure.toJSON()
+  if (judgeOf(failure)) record.givenUp = failure.toJSON()
   run.troubles.set(step.domain, failure)
   if (failure.code === 'gateway.domain-gone') return
   await restoreDomain(run, step.gateway, step.domain)

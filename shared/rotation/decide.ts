@@ -2,9 +2,10 @@ import type { Bundle, CheckResult } from '../certificate/bundle.ts'
 import { judge, type Served, type Verdict } from '../certificate/verdict.ts'
 import type { Attempt } from './attempt.ts'
 import { readOptions } from './incoming.ts'
+import { judgeOf } from './judged.ts'
 import type { GatewayView } from './look.ts'
 import type { Job, Parties } from './parties.ts'
-import { tooEarly } from './retry.ts'
+import { type Wait, waitFor } from './retry.ts'
 import { chainMayFollow, namesOf, readUpload, restMayFollow } from './waiting.ts'
 
 /** What is to become of an upload, as far as that can be said without asking a gateway. */
@@ -14,7 +15,7 @@ export type Decision =
   /** Half of it: the rest may still arrive. */
   | { kind: 'wait'; missing: string; found: string[] }
   /** Failed a while ago, and its growing wait is not over. */
-  | { kind: 'too early' }
+  | { kind: 'too early'; bundle: Bundle; wait: Wait }
 
 export function decide(attempt: Attempt): Decision {
   const { job, parties, journal, upload } = attempt
@@ -30,7 +31,8 @@ export function decide(attempt: Attempt): Decision {
   if (restMayFollow(verdict, upload, parties, journal))
     return { kind: 'wait', missing: 'other half of the newer bundle', found: namesOf(upload) }
   if (verdict.decision === 'refuse') return { kind: 'refuse', checks: verdict.checks, bundle }
-  return tooEarly(job, parties, journal, bundle) ? { kind: 'too early' } : { kind: 'rotate', bundle }
+  const wait = waitFor(job, parties, journal, bundle)
+  return wait ? { kind: 'too early', bundle, wait } : { kind: 'rotate', bundle }
 }
 
 /** The whole verdict: for every domain the gateways know, and against what they serve now. */
@@ -79,11 +81,12 @@ function configuredHosts(job: Job): string[] {
   )
 }
 
-/** The same refused bundle is tried again only when it or the config changed, or a person asks. */
+/** What the service said about the content holds until the bundle or the config changes, or a person asks. */
 function refusedBefore({ job, journal }: Attempt, bundle: Bundle): CheckResult | undefined {
   const { refused } = journal.state
   if (job.asked || refused?.digest !== bundle.digest || refused.configDigest !== job.configDigest)
     return undefined
+  if (!refused.failures.some((failure) => judgeOf(failure) === 'content')) return undefined
   const why = refused.failures[0]?.message
   return {
     code: 'refused-before',

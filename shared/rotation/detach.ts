@@ -17,9 +17,9 @@ export async function domainNow(run: Run, place: Place): Promise<DomainBinding> 
   if (now) return now
   throw new Failure({
     code: 'gateway.domain-gone',
-    kind: 'never',
+    kind: 'later',
     message: `${record.host} was removed from its API group while the rotation was under way`,
-    next: 'Bind the domain to the group again, or take it out of rotation.yaml; then drop the bundle once more.',
+    next: 'Bind the domain to the group again, or take it out of rotation.yaml: the next run goes on from here.',
     facts: { domain: place.domain },
   })
 }

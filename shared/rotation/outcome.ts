@@ -1,5 +1,6 @@
 import { Failure, type FailureReport } from '../base/failure.ts'
 import type { CheckResult, Repair } from '../certificate/bundle.ts'
+import { judgeOf } from './judged.ts'
 import type { Job, Parties } from './parties.ts'
 import type { RunEnd } from './run.ts'
 import type { Run } from './run-context.ts'
@@ -89,7 +90,7 @@ export function runStatus(run: Run, end: RunEnd, first: boolean, acted: boolean)
   const givenUp = records.filter((record) => record.givenUp)
   const troubles = [...run.troubles.values()]
   const undoPending = givenUp.some((record) => record.predecessor && !record.restoredAt)
-  if (end === 'out of time' || undoPending || troubles.some((failure) => failure.kind !== 'never'))
+  if (end === 'out of time' || undoPending || troubles.some((failure) => !judgeOf(failure)))
     return 'unfinished'
   if (end === 'stopped at the canary' || (givenUp.length > 0 && done === 0)) return 'rolled back'
   if (givenUp.length > 0 || troubles.length > 0) return 'failed'

@@ -2,6 +2,7 @@ import { idempotencyKey, remoteCertificateName } from '../base/names.ts'
 import type { CertificateConfig } from '../config/schema.ts'
 import type { BoundCertificate, DomainBinding } from '../gateway/port.ts'
 import type { PushTarget } from '../manager/port.ts'
+import { judgeOf } from './judged.ts'
 import type { DomainView, GatewayView } from './look.ts'
 import { type BundleFacts, type CurrentRotation, isDone, type RecordedDomain } from './state.ts'
 
@@ -117,8 +118,10 @@ function recordDomain(view: GatewayView, domain: DomainView, facts: PlanFacts): 
   const foreign = binding.certificates.find((one) => !isOurs(one, ours))
   if (before && sameBundle) {
     const { givenUp, restoredAt, undo, ...again } = before
-    // A rotation that was concluded as failed is begun anew only because somebody asked or the config changed.
-    const known = facts.current?.status === 'failed' ? again : before
+    // A rotation that was concluded as failed is begun anew only because somebody wants it, and a domain that an
+    // earlier version gave up for an odd answer was never judged.
+    const anew = facts.current?.status === 'failed' || (givenUp !== undefined && !judgeOf(givenUp))
+    const known = anew ? again : before
     // Somebody has put another certificate there by hand meanwhile: that is the way back now.
     if (foreign && foreign.id !== before.predecessor?.id && !isInPlace(view, domain, facts)) {
       const { servedBefore, ...rest } = known

@@ -1,5 +1,5 @@
 import { hour, minute } from '../base/clock.ts'
-import type { Failure } from '../base/failure.ts'
+import type { Failure, FailureReport } from '../base/failure.ts'
 import type { Bundle } from '../certificate/bundle.ts'
 import type { Journal } from './journal.ts'
 import type { Job, Parties } from './parties.ts'
@@ -17,29 +17,57 @@ export function postpone(
 ): void {
   const { state } = journal
   const attempts = (state.retry?.digest === digest ? state.retry.attempts : 0) + 1
+  state.retry = {
+    digest,
+    configDigest: job.configDigest,
+    attempts,
+    notBefore: notBefore(parties, attempts, failure.retryAfterMs),
+    failure: failure.toJSON(),
+  }
+}
+
+/** The end of the growing wait after so many tries; never before what the service asked for. */
+export function notBefore(
+  { clock, random }: Pick<Parties, 'clock' | 'random'>,
+  attempts: number,
+  askedMs = 0,
+): string {
   const ceiling = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** (attempts - 1))
   // Half of it is fixed, so that a fleet spreads without anybody coming back at once.
-  const asked = Math.min(LONGEST_WAIT_MS, failure.retryAfterMs ?? 0)
-  const wait = Math.max(asked, ceiling / 2 + parties.random() * (ceiling / 2))
-  const notBefore = new Date(parties.clock.now().getTime() + wait).toISOString()
-  state.retry = { digest, configDigest: job.configDigest, attempts, notBefore, failure: failure.toJSON() }
+  const wait = Math.max(Math.min(LONGEST_WAIT_MS, askedMs), ceiling / 2 + random() * (ceiling / 2))
+  return new Date(clock.now().getTime() + wait).toISOString()
 }
 
 export function forgetWait(journal: Journal): void {
   delete journal.state.retry
 }
 
-/** Whether the timer is to leave this bundle alone for now. A new bundle, a new config or a person does not wait. */
-export function tooEarly(
-  job: Job,
+export interface Wait {
+  until: string
+  failure: FailureReport | undefined
+}
+
+/**
+ * How long the timer is to leave this bundle alone, and what for; undefined where it need not. A new bundle, a new
+ * config or a person does not wait.
+ */
+export function waitFor(
+  job: Pick<Job, 'asked' | 'configDigest'>,
   parties: Pick<Parties, 'clock'>,
-  journal: Journal,
-  bundle: Bundle,
-): boolean {
-  const { retry } = journal.state
-  if (!retry || job.asked || retry.digest !== bundle.digest || retry.configDigest !== job.configDigest)
-    return false
-  const wait = Date.parse(retry.notBefore) - parties.clock.now().getTime()
-  // A clock that was set back must not turn minutes into years.
-  return wait > 0 && wait <= LONGEST_WAIT_MS
+  journal: Pick<Journal, 'state'>,
+  bundle: Pick<Bundle, 'digest'>,
+): Wait | undefined {
+  const { retry, refused } = journal.state
+  const waits = [
+    retry && { ...retry, until: retry.notBefore },
+    refused?.notBefore ? { ...refused, until: refused.notBefore, failure: refused.failures[0] } : undefined,
+  ]
+  for (const wait of waits) {
+    if (!wait || job.asked || wait.digest !== bundle.digest || wait.configDigest !== job.configDigest)
+      continue
+    const left = Date.parse(wait.until) - parties.clock.now().getTime()
+    // A clock that was set back must not turn minutes into years.
+    if (left > 0 && left <= LONGEST_WAIT_MS) return { until: wait.until, failure: wait.failure }
+  }
+  return undefined
 }

@@ -14,7 +14,7 @@ import { domainOutcomes, failuresOf, heldElsewhere, pushOutcomes, runSentence, r
 import type { Job, Parties } from './parties.ts'
 import { requireRoom } from './retire.ts'
 import { runPlan } from './run.ts'
-import { interrupted, refuse, settle } from './settle.ts'
+import { interrupted, refuse, settle, stillWaiting } from './settle.ts'
 import type { Outcome } from './state.ts'
 import { requireUpdatable } from './update.ts'
 import { forgetWaiting, waitForRest } from './waiting.ts'
@@ -45,8 +45,8 @@ export async function rotate(job: Job, parties: Parties): Promise<Outcome[]> {
       seen = sources
       const attempt = { job, parties, lease, journal, upload, begunAt: parties.clock.now() }
       const outcome = await rotateUpload(attempt, outcomes)
-      if (outcome) outcomes.push(outcome)
-      if (!outcome || outcome.status === 'waiting' || outcome.status === 'unfinished') break
+      outcomes.push(outcome)
+      if (outcome.status === 'waiting' || outcome.status === 'unfinished') break
       if (outcome.status === 'failed' && journal.state.retry) break
     }
     return outcomes
@@ -55,8 +55,8 @@ export async function rotate(job: Job, parties: Parties): Promise<Outcome[]> {
   }
 }
 
-/** One bundle. Undefined where its growing wait is not over; what it replaces is told to `outcomes`. */
-async function rotateUpload(attempt: Attempt, outcomes: Outcome[]): Promise<Outcome | undefined> {
+/** One bundle; what it replaces is told to `outcomes`. */
+async function rotateUpload(attempt: Attempt, outcomes: Outcome[]): Promise<Outcome> {
   const { job, parties, lease, journal } = attempt
   const decision = decide(attempt)
   if (decision.kind === 'wait')
@@ -65,7 +65,7 @@ async function rotateUpload(attempt: Attempt, outcomes: Outcome[]): Promise<Outc
     )
   await forgetWaiting(journal)
   if (decision.kind === 'refuse') return await refuse(attempt, decision.checks, decision.bundle)
-  if (decision.kind === 'too early') return undefined
+  if (decision.kind === 'too early') return stillWaiting(attempt, decision.bundle, decision.wait)
 
   let { bundle } = decision
   const { leaf } = bundle

@@ -1,6 +1,7 @@
 import { asFailure, type Failure } from '../base/failure.ts'
 import { bindDomain } from './bind.ts'
 import { createOnce } from './create.ts'
+import { judgeOf } from './judged.ts'
 import { inParallel } from './parallel.ts'
 import { OutOfTime } from './perform.ts'
 import type { BindStep, Plan, Step } from './plan.ts'
@@ -9,7 +10,7 @@ import { restoreDomain } from './restore.ts'
 import { LeaseLost, type Run, recordOf } from './run-context.ts'
 import { isDone } from './state.ts'
 import { updateCertificate } from './update.ts'
-import { verifyDomain } from './verify.ts'
+import { servesByNow, verifyDomain } from './verify.ts'
 
 /** A gateway that fails for this many domains is left alone until the next run. */
 const TROUBLES_PER_GATEWAY = 3
@@ -42,8 +43,10 @@ export async function runPlan(run: Run, plan: Plan): Promise<RunEnd> {
 /** An undo that was cut short is brought to its end, and looked at: first all of the one, then of the other. */
 async function restoreEveryone(run: Run, plan: Plan): Promise<void> {
   const steps = plan.steps.filter((step) => step.kind === 'restore')
-  for (const step of steps)
-    if (!recordOf(run, step.domain).restoredAt) await restoreDomain(run, step.gateway, step.domain)
+  for (const { gateway, domain } of steps) {
+    if (await servesByNow(run, gateway, domain)) continue
+    if (!recordOf(run, domain).restoredAt) await restoreDomain(run, gateway, domain)
+  }
   await inParallel(VERIFY_CONCURRENCY, steps, (step) => verifyDomain(run, step.gateway, step.domain))
 }
 
@@ -134,5 +137,5 @@ function troublesAt(run: Run, gateway: string): number {
 
 /** What a run that did not end well leaves for the next one. */
 export function laterFailure(run: Run): Failure | undefined {
-  return [...run.troubles.values()].find((failure) => failure.kind !== 'never')
+  return [...run.troubles.values()].find((failure) => !judgeOf(failure))
 }

@@ -1,10 +1,10 @@
-import { asFailure, type Failure } from '../base/failure.ts'
+import { asFailure, Failure } from '../base/failure.ts'
 import type { Bundle, CheckResult } from '../certificate/bundle.ts'
 import { type Attempt, about, outcomeOf } from './attempt.ts'
 import { conclude, rememberOutcome } from './conclude.ts'
 import { firstRefusal } from './decide.ts'
-import type { Job } from './parties.ts'
-import { forgetWait, postpone } from './retry.ts'
+import { judgeOf } from './judged.ts'
+import { forgetWait, notBefore, postpone, type Wait } from './retry.ts'
 import { laterFailure } from './run.ts'
 import type { Run } from './run-context.ts'
 import type { Outcome, RotationState } from './state.ts'
@@ -43,7 +43,7 @@ export async function settle({ upload }: Attempt, run: Run, outcome: Outcome): P
     to: rolledBack ? 'rejected' : 'deployed',
     bundle,
     status: inService ? 'done' : 'failed',
-    ...(rolledBack || outcome.status === 'failed' ? { refused: refusedNow(job, bundle, outcome) } : {}),
+    ...(rolledBack || outcome.status === 'failed' ? { refused: refusedNow(run, bundle, outcome) } : {}),
     ...(rolledBack ? {} : { deployed: { ...current.bundle, at: outcome.at } }),
   })
 }
@@ -67,9 +67,9 @@ export async function interrupted(attempt: Attempt, bundle: Bundle, thrown: unkn
   const failure = asFailure(thrown)
   parties.log.error(failure.message, { failure })
   const told = { ...about(bundle), sentence: failure.message, failures: [failure] }
-  if (isVerdictOnBundle(failure)) {
+  if (judgeOf(failure)) {
     const outcome = outcomeOf(attempt, { ...told, status: 'refused' })
-    const refused = refusedNow(job, bundle, outcome)
+    const refused = refusedNow(attempt, bundle, outcome)
     await conclude(job, parties, journal, {
       outcome,
       upload,
@@ -88,18 +88,39 @@ export async function interrupted(attempt: Attempt, bundle: Bundle, thrown: unkn
   return outcome
 }
 
-/** The gateway's own checks of the content: key, chain, dates, names (API error codes). Anything else is about the world. */
-const CONTENT_REFUSALS = new Set(
-  ['2101', '2102', '2103', '2104', '2105', '2106', '2109', '3148', '3708', '3709'].map(
-    (code) => `APIG.${code}`,
-  ),
-)
-
-function isVerdictOnBundle(failure: Failure): boolean {
-  return failure.kind === 'never' && CONTENT_REFUSALS.has(String(failure.facts.errorCode))
+/** Nothing is tried before the growing wait is over; nothing is noted either, but whoever looks is told. */
+export function stillWaiting(attempt: Attempt, bundle: Bundle, { until, failure }: Wait): Outcome {
+  const { name } = attempt.job
+  const why = failure ? `: ${failure.message}` : ''
+  return outcomeOf(attempt, {
+    ...about(bundle),
+    status: 'unfinished',
+    sentence: `is not tried again before ${until}, because the last try failed${why}`,
+    failures: [
+      new Failure({
+        code: 'rotation.waits',
+        kind: 'later',
+        message: `${name} is not tried again before ${until}${why}`,
+        next: `The first tick after that goes on; "cert-rotation rotate ${name}" does not wait.${failure ? ` ${failure.next}` : ''}`,
+        facts: { certificate: name, until, ...(failure ? { failureCode: failure.code } : {}) },
+      }),
+    ],
+  })
 }
 
-function refusedNow(job: Job, bundle: Bundle, outcome: Outcome): NonNullable<RotationState['refused']> {
-  const { at, failures } = outcome
-  return { digest: bundle.digest, configDigest: job.configDigest, at, failures }
+/**
+ * What the service says about the content holds until the bundle or the config changes. What a handshake showed may
+ * have been the fault of whoever answered it: dropped again, the same bundle is tried again, after a growing wait, so
+ * that an upload by a machine does not make a domain change certificates all day.
+ */
+function refusedNow(
+  { job, parties, journal }: Pick<Run, 'job' | 'parties' | 'journal'>,
+  bundle: Bundle,
+  { at, failures }: Outcome,
+): NonNullable<RotationState['refused']> {
+  const refused = { digest: bundle.digest, configDigest: job.configDigest, at, failures }
+  if (failures.some((failure) => judgeOf(failure) === 'content')) return refused
+  const before = journal.state.refused
+  const attempts = (before?.digest === bundle.digest ? (before.attempts ?? 0) : 0) + 1
+  return { ...refused, attempts, notBefore: notBefore(parties, attempts) }
 }

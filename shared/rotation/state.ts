@@ -15,8 +15,18 @@ export interface RotationState {
   moving?: Move
   /** What is in service by our doing. */
   deployed?: Deployed
-  /** A bundle that was refused for good: not tried again until it or the config changes, or a person asks. */
-  refused?: { digest: string; configDigest: string; at: string; failures: FailureReport[] }
+  /**
+   * The bundle that was refused last: not tried again until it or the config changes, or a person asks. With
+   * `notBefore` it was a handshake that refused it: then it is tried again after that, if somebody drops it again.
+   */
+  refused?: {
+    digest: string
+    configDigest: string
+    at: string
+    failures: FailureReport[]
+    attempts?: number
+    notBefore?: string
+  }
   /** Certificates this tool created and has not deleted: the only ones it may ever delete. */
   created: CreatedCertificate[]
   /** When the growing wait of `later` failures is over. */

@@ -4,6 +4,7 @@ import { hostMatches } from '../certificate/host-name.ts'
 import type { CertificateMaterial } from '../gateway/port.ts'
 import { previousBundle } from './deployed-bundle.ts'
 import { detachLeftover } from './detach.ts'
+import { judgeOf } from './judged.ts'
 import type { GatewayView } from './look.ts'
 import { materialOf } from './material.ts'
 import type { Job, Parties } from './parties.ts'
@@ -52,12 +53,11 @@ export async function updateCertificate(run: Run, step: UpdateStep): Promise<voi
     if (failure instanceof OutOfTime || failure instanceof LeaseLost) throw failure
     for (const target of step.domains) {
       run.troubles.set(target, failure)
-      if (failure.kind === 'never') recordOf(run, target).givenUp = failure.toJSON()
+      if (judgeOf(failure)) recordOf(run, target).givenUp = failure.toJSON()
     }
     trouble(run, 'update', step.gateway, failure)
     // Usually nothing has changed, and this only notes it; a reply that was lost may hide a change.
-    if (failure.kind === 'never')
-      for (const target of step.domains) await restoreDomain(run, step.gateway, target)
+    if (judgeOf(failure)) for (const target of step.domains) await restoreDomain(run, step.gateway, target)
   }
 }
 

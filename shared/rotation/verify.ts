@@ -1,9 +1,11 @@
 import { second } from '../base/clock.ts'
 import { Failure } from '../base/failure.ts'
 import type { ProbeResult, ServedCertificate } from '../probe/port.ts'
+import { judgeOf } from './judged.ts'
 import { OutOfTime } from './perform.ts'
 import { restoreDomain } from './restore.ts'
 import { type Run, recordOf, say, stopSignal, trouble } from './run-context.ts'
+import { isDone } from './state.ts'
 
 /** Handshakes that must fail to connect before a domain counts as not reachable from here. */
 const UNREACHABLE_AFTER = 3
@@ -18,18 +20,10 @@ const LONGEST_PAUSE_MS = 5 * second
  */
 export async function verifyDomain(run: Run, gatewayKey: string, target: string): Promise<void> {
   const record = recordOf(run, target)
-  const probe = run.views.get(gatewayKey)?.domains.find((domain) => domain.target === target)?.probe
-  const handshake = async () => {
-    const stop = stopSignal(run)
-    try {
-      return await run.parties.probe.handshake(probe!, stop)
-    } catch (thrown) {
-      throw stop.aborted ? new OutOfTime(`${record.host}: verification`) : thrown
-    }
-  }
-  if (probe && record.restoredAt && !record.boundAt) return verifyRestored(run, target, handshake)
-  if (record.givenUp || record.servedAt || record.unverified || !record.boundAt) return
-  if (!probe) {
+  const handshake = handshakeAt(run, gatewayKey, target)
+  if (handshake && record.restoredAt && !record.boundAt) return verifyRestored(run, target, handshake)
+  if (record.givenUp || isDone(record) || !record.boundAt) return
+  if (!handshake) {
     record.unverified = 'verification is switched off for this domain'
     run.journal.touch()
     return
@@ -43,6 +37,37 @@ export async function verifyDomain(run: Run, gatewayKey: string, target: string)
   await run.journal.save()
   await restoreDomain(run, gatewayKey, target)
   if (record.restoredAt) await verifyRestored(run, target, handshake)
+}
+
+/**
+ * A domain that an earlier run gave up for what a handshake showed then, and did not live to put back. Where it
+ * serves the new certificate by now, there is nothing to undo any more.
+ */
+export async function servesByNow(run: Run, gatewayKey: string, target: string): Promise<boolean> {
+  const record = recordOf(run, target)
+  const handshake = handshakeAt(run, gatewayKey, target)
+  if (!record.boundAt || !handshake || !record.givenUp || judgeOf(record.givenUp) !== 'handshake')
+    return false
+  if (whatIsWrong(await handshake(), run.current.bundle)) return false
+  delete record.givenUp
+  record.servedAt = run.parties.clock.now().toISOString()
+  run.journal.touch()
+  say(run, 'verify', target, `${record.host}: serves the new certificate by now, and keeps it`)
+  return true
+}
+
+/** Undefined where no handshake is wanted at this domain. */
+function handshakeAt(run: Run, gatewayKey: string, target: string): (() => Promise<ProbeResult>) | undefined {
+  const probe = run.views.get(gatewayKey)?.domains.find((domain) => domain.target === target)?.probe
+  if (!probe) return undefined
+  return async () => {
+    const stop = stopSignal(run)
+    try {
+      return await run.parties.probe.handshake(probe, stop)
+    } catch (thrown) {
+      throw stop.aborted ? new OutOfTime(`${recordOf(run, target).host}: verification`) : thrown
+    }
+  }
 }
 
 async function waitUntilServed(

@@ -92,8 +92,9 @@ function concludedProblem(facts: CertificateFacts, settings: WatchSettings): Con
     const next = 'The domains keep what they serve; the same bundle is not tried again.'
     notice = { ...common, kind: 'refused', sentence: outcome.sentence, reasons, next }
   } else if (outcome.status === 'rolled back') {
-    const next =
-      'The predecessor is in service again; the same bundle is not tried again unless the config changes.'
+    const { refused } = facts.state ?? {}
+    const mayComeAgain = refused?.digest === outcome.bundle?.digest && refused?.notBefore !== undefined
+    const next = `The predecessor is in service again; the same bundle is ${mayComeAgain ? 'tried again when it is dropped again' : 'not tried again unless the config changes'}.`
     notice = {
       ...common,
       kind: 'rolled back',

@@ -281,10 +281,24 @@ describe('repetition', () => {
   })
 
   it('does not repeat a look-up that will fail the same way', async () => {
-    const { url, seen } = await serve([{ status: 403, body: {} }])
+    const { url, seen } = await serve([{ status: 403, body: { error_code: 'APIG.1005' } }])
     await failureOf(clientFor(url).request(lookUp))
     expect(seen).toHaveLength(1)
   })
+
+  it.each([400, 403, 404, 405, 412, 418])(
+    'takes a %i without the service’s code for no answer of the service: repeated, and a change is to be looked for',
+    async (status) => {
+      const page = { status, body: '<html>blocked</html>' }
+      const { url, seen } = await serve([page, { status: 200, body: [1] }])
+      expect((await clientFor(url).request(lookUp)).body).toEqual([1])
+      expect(seen).toHaveLength(2)
+      const { url: other } = await serve([page])
+      const failure = await failureOf(clientFor(other).request(change))
+      expect(failure).toMatchObject({ code: 'gateway.broken-reply', kind: 'again', effect: 'unknown' })
+      expect(failure.next).toContain('cloud.endpoints.apig')
+    },
+  )
 
   it.each(['POST', 'PUT', 'DELETE'] as const)('never repeats a %s', async (method) => {
     for (const reply of [

@@ -5,7 +5,7 @@ import { Story, type StoryOptions } from '../support/story.ts'
 
 const hosts = ['a.shop.example', 'b.shop.example']
 const push = [{ service: 'ELB', project: 'eu-de' }]
-const REFUSED = { status: 400, errorCode: 'APIG.2000' }
+const REFUSED = { status: 400, errorCode: 'APIG.2104' }
 
 describe('retirement', () => {
   let story: Story

@@ -65,7 +65,7 @@ describe('two uploads for one name', () => {
     const before = story.cloud.bound()
     await interrupted()
     const newer = await story.drop()
-    story.fault('apig.attachCertificate', { status: 400, errorCode: 'APIG.2000' }, { nth: 1 })
+    story.fault('apig.attachCertificate', { status: 400, errorCode: 'APIG.2104' }, { nth: 1 })
     const outcomes = await story.tick()
     expect(outcomes.map(({ status }) => status)).toEqual(['superseded', 'rolled back'])
     // The canary has its proven predecessor again, not the certificate that was overtaken.

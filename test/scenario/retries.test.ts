@@ -23,10 +23,14 @@ describe('a failure that is left for later', () => {
       expect(retry).toMatchObject({ attempts: attempt, failure: { code: 'gateway.forbidden' } })
       const wait = Date.parse(retry!.notBefore) - story.clock.lazy.now().getTime()
       waits.push(wait)
-      // A tick before it is over looks for gaps, and changes nothing.
+      // A tick before it is over looks for gaps, changes nothing, and does not say that all is well.
       const changes = story.changes().length
       story.clock.advance(wait - second)
-      expect(await story.tick()).toEqual([])
+      const [waiting] = await story.tick()
+      expect(waiting).toMatchObject({ status: 'unfinished', failures: [{ code: 'rotation.waits' }] })
+      for (const said of [retry!.notBefore, 'APIG.1005']) expect(waiting?.sentence).toContain(said)
+      expect(waiting?.failures[0]?.next).toContain('"cert-rotation rotate shop" does not wait')
+      expect((await story.state()).retry).toEqual(retry)
       expect(story.changes().length).toBe(changes)
       story.clock.advance(2 * second)
     }
@@ -44,7 +48,7 @@ describe('a failure that is left for later', () => {
       await begin()
       story.fault('apig.createCertificate', FORBIDDEN, { nth: 1 })
       await story.tick()
-      expect(await story.tick()).toEqual([])
+      expect(codes((await story.tick())[0])).toEqual(['rotation.waits'])
       if (way === 'a config') await story.configure({ gateway: { attachFirst: true } })
       if (way === 'a bundle') {
         story.clock.advance(2 * second)
@@ -83,6 +87,7 @@ describe('a failure that is left for later', () => {
           { nth },
         )
     expect((await story.tick())[0]).toMatchObject({ status: expect.stringMatching(/rotated|unfinished/) })
+    story.clock.advance(minute)
     const all = await story.ticks()
     for (const outcome of all) expect(outcome.status).toBe('rotated')
   })

@@ -2,7 +2,8 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { minute, second } from '../../shared/base/clock.ts'
 import { Story, type StoryOptions, statuses } from '../support/story.ts'
 
-const REFUSED = { status: 400, errorCode: 'APIG.2000', message: 'no' }
+/** What the gateway says about the certificate itself. */
+const REFUSED = { status: 400, errorCode: 'APIG.2104', message: 'no' }
 const hosts = ['a.shop.example', 'b.shop.example', 'c.shop.example']
 
 describe('an attach that does not succeed', () => {
@@ -25,7 +26,7 @@ describe('an attach that does not succeed', () => {
       expect(outcome).toMatchObject({ status: 'rolled back' })
       expect(outcome?.failures[0]).toMatchObject({
         code: 'gateway.refused',
-        facts: { errorCode: 'APIG.2000' },
+        facts: { errorCode: 'APIG.2104' },
       })
       expect(statuses(outcome)).toEqual({
         'a.shop.example': 'restored',
@@ -49,7 +50,7 @@ describe('an attach that does not succeed', () => {
         'c.shop.example': 'served',
       })
       expect(outcome?.domains[1]).toMatchObject({
-        failure: { code: 'gateway.refused', message: expect.stringContaining('APIG.2000') },
+        failure: { code: 'gateway.refused', message: expect.stringContaining('APIG.2104') },
       })
       expect(story.cloud.bound()).toEqual({
         ...before,
@@ -147,7 +148,7 @@ describe('an attach that does not succeed', () => {
 
   it('by strategy update leaves everything as it was, once and for all', async () => {
     const { before } = await begin({ gateway: { strategy: 'update', updateWithoutWayBack: true } })
-    story.fault('apig.updateCertificate', { status: 400, errorCode: 'APIG.2000' }, { nth: 1 })
+    story.fault('apig.updateCertificate', REFUSED, { nth: 1 })
     const [outcome] = await story.tick()
     expect(outcome).toMatchObject({ status: 'rolled back' })
     expect(story.cloud.bound()).toEqual(before)

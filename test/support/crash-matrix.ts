@@ -81,7 +81,7 @@ export class CrashMatrix {
           'apig.attachCertificate',
         // The first try of attach-first finds the name occupied.
         nth: this.#strategy === 'rebind, attach first' ? 2 : 1,
-        fault: { status: 400, errorCode: 'APIG.2000' },
+        fault: { status: 400, errorCode: 'APIG.2104' },
       })
   }
 
