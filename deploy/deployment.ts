@@ -80,7 +80,8 @@ async function apply(
     const uploaded = await functionGraph.show(name)
     if (!uploaded) throw vanished(name)
     const variables = variablesOf(desired, { package: artifact.hash, digest: uploaded.digest })
-    await functionGraph.updateConfig(name, { ...configOf(desired), ...variables }, secrets)
+    const { type: _fixed, ...settings } = configOf(desired)
+    await functionGraph.updateConfig(name, { ...settings, ...variables }, secrets)
     await untilShown(desired, artifact, parties)
     await publish(name, uploaded.digest, artifact, keepVersions, parties)
   }

@@ -1,6 +1,7 @@
 import { Failure } from '../shared/base/failure.ts'
 import type { Secret } from '../shared/base/secret.ts'
 import type { HttpClient, HttpRequest } from '../shared/http/client.ts'
+import { recoded } from '../shared/http/failures.ts'
 
 /** What the service says about a function; fields as in `ShowFunctionConfigResponse` of the official SDK. */
 export interface DeployedFunction {
@@ -17,6 +18,8 @@ export interface DeployedFunction {
   initializer_handler: string
   initializer_timeout: number
   strategy_config: { concurrency: number; concurrent_num: number }
+  type: string
+  enable_lts_log: boolean
   code_size: number
   digest: string
   last_modified: string
@@ -236,12 +239,19 @@ export function createFunctionGraph(http: HttpClient, options: { region: string;
       }
     },
 
-    /** Where the function's log goes in LTS. */
+    /** Where the function's log goes in LTS. Fails with `deploy.no-log` where it was never switched on. */
     async logStream(name: string): Promise<{ group: string; stream: string }> {
       const found = await call('function:getConfig', {
         operation: `look up the log of function ${name}`,
         method: 'GET',
         path: at(name, '/lts-log-detail'),
+      }).catch((thrown) => {
+        if (!(thrown instanceof Failure) || thrown.facts.status !== 404) throw thrown
+        throw recoded(thrown, {
+          code: 'deploy.no-log',
+          kind: 'never',
+          next: 'Run "npm run deploy": it switches the log on. Check --stage and the function\'s name.',
+        })
       })
       return { group: String(found.group_id ?? ''), stream: String(found.stream_id ?? '') }
     },
@@ -280,6 +290,9 @@ function readFunction(found: Record<string, unknown>): DeployedFunction {
       concurrency: Number(strategy.concurrency ?? -1),
       concurrent_num: Number(strategy.concurrent_num ?? 1),
     },
+    // Where a region does not say, it is taken for what we asked for.
+    type: text('type') || 'v2',
+    enable_lts_log: found.enable_lts_log !== false,
     code_size: number('code_size'),
     digest: text('digest'),
     last_modified: text('last_modified'),

@@ -1,4 +1,5 @@
 import { randomBytes, scryptSync } from 'node:crypto'
+import { Failure } from '../shared/base/failure.ts'
 import type { DesiredFunction, DesiredTrigger } from './desired.ts'
 import type { AsyncSettings, DeployedFunction, DeployedTrigger } from './function-graph.ts'
 
@@ -48,6 +49,7 @@ export function planFunction(desired: DesiredFunction, packageHash: string, actu
       `+ function ${desired.name} (${desired.runtime}, ${desired.memorySize} MB, ${desired.timeout} s)`,
     )
   }
+  if (current && current.type !== 'v2') throw notOfThisType(current)
   const record = current && readRecord(current)
   const codeBefore = record && record.digest === current.digest ? record.package : undefined
   const code = codeBefore !== packageHash
@@ -80,6 +82,17 @@ export function planFunction(desired: DesiredFunction, packageHash: string, actu
   }
 }
 
+/** Known before anything is changed: a type cannot be changed, and taking the function away is not ours to decide. */
+function notOfThisType({ func_name, type }: DeployedFunction): Failure {
+  return new Failure({
+    code: 'deploy.function-type',
+    kind: 'never',
+    message: `The function ${func_name} is of type ${type}, which has no Node.js 20; its type cannot be changed`,
+    next: 'Run "npm run remove" with the same options, then deploy again: the store keeps everything that matters.',
+    facts: { function: func_name, type },
+  })
+}
+
 export function isEmpty(change: Change): boolean {
   return change.lines.length === 0
 }
@@ -97,6 +110,10 @@ export function configOf(desired: DesiredFunction) {
     initializer_handler: desired.initializer?.handler ?? '',
     initializer_timeout: desired.initializer?.timeout ?? 0,
     strategy_config: { concurrency: desired.concurrency, concurrent_num: desired.requestsPerInstance },
+    // Left out it means v1 by most sources, and v1 has neither this Node.js nor a limit of instances.
+    type: 'v2',
+    // Off by default: then nobody can see why a rotation failed. FunctionGraph makes group and stream itself.
+    enable_lts_log: true,
   }
 }
 
@@ -132,6 +149,7 @@ function differences(
     app_xrole: 'execution agency',
     initializer_handler: 'initializer',
     initializer_timeout: 'initializer time-out (s)',
+    enable_lts_log: 'log in LTS',
   } as const
   for (const [name, title] of Object.entries(titles) as [keyof typeof titles, string][]) {
     // Without an initializer its time-out means nothing.
@@ -182,7 +200,16 @@ function planTriggers(wanted: DesiredTrigger[], actual: DeployedTrigger[]) {
 
 /** The service adds fields of its own to what was asked for. */
 function covers(actual: Record<string, unknown>, wanted: Record<string, unknown>): boolean {
-  return Object.entries(wanted).every(([name, value]) => same(actual[name], value))
+  return Object.entries(wanted).every(([name, value]) =>
+    name === 'events' ? same(events(actual[name]), events(value)) : same(actual[name], value),
+  )
+}
+
+/** `s3:ObjectCreated:*` may be read back as `ObjectCreated`: a trigger made anew at each deploy loses uploads meanwhile. */
+function events(value: unknown): unknown {
+  return Array.isArray(value)
+    ? value.map((name) => String(name).replace(/^s3:/, '').replace(/:\*$/, ''))
+    : value
 }
 
 function same(a: unknown, b: unknown): boolean {

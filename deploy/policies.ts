@@ -19,21 +19,24 @@ interface Permission {
 export const permissions: Record<Role, Permission[]> = {
   agency: [
     ...gateway('apig', 'gateways with flavour apig'),
+    // Only Open Telekom Cloud's list of binding's dependencies has it; an action that exists on both.
+    { action: 'apig:domains:get', for: 'gateways with flavour apig' },
     ...gateway('roma', 'gateways with flavour roma'),
-    ...['import', 'list', 'push', 'delete', 'listDeployedResources'].map((name) => ({
-      action: `scm:cert:${name}`,
-      for: 'push',
-    })),
+    // "Permissions policies and supported actions" of CCM, for policies of version 1.1: import is `upload` there. The
+    // page has no row for deployed-resources; `list` is what reads.
+    ...['upload', 'list', 'push', 'delete'].map((name) => ({ action: `scm:cert:${name}`, for: 'push' })),
+    { action: 'cdn:configuration:queryHttpsConf', for: 'push to CDN' },
     { action: 'smn:topic:publish', for: 'alerts by SMN' },
     ...['zone:list', 'recordset:list', 'recordset:create', 'recordset:update', 'recordset:delete'].map(
       (name) => ({ action: `dns:${name}`, for: 'renewal with dns-01' }),
     ),
-    { action: 'iam:projects:listProjects', for: 'cloud without projectId' },
+    ...projects('cloud without projectId'),
     { action: 'obs:bucket:ListBucket', for: 'store' },
-    ...['GetObject', 'PutObject', 'DeleteObject'].map((name) => ({
-      action: `obs:object:${name}`,
-      for: 'store',
-    })),
+    { action: 'obs:object:GetObject', for: 'store' },
+    // Not config/: whoever can write a bundle's folder must not be able to change what is done with it.
+    ...['incoming/', 'deployed/', 'rejected/', 'renew/', 'state/', 'status/'].flatMap((folder) =>
+      ['PutObject', 'DeleteObject'].map((name) => ({ action: `obs:object:${name}`, for: 'store', folder })),
+    ),
   ],
   deployer: [
     ...[
@@ -53,7 +56,7 @@ export const permissions: Record<Role, Permission[]> = {
       'trigger:delete',
     ].map((name) => ({ action: `functiongraph:${name}`, for: 'deploy, remove, invoke, info' })),
     { action: 'lts:logs:list', for: 'logs' },
-    { action: 'iam:projects:listProjects', for: 'a deployment without projectId' },
+    ...projects('a deployment without projectId'),
     // A function can only be given an agency by somebody who may pass it on.
     { action: 'iam:agencies:pass', for: 'agency' },
     // FunctionGraph sets up the bucket's notification in the deployer's name.
@@ -63,6 +66,14 @@ export const permissions: Record<Role, Permission[]> = {
     })),
   ],
   uploader: [{ action: 'obs:object:PutObject', for: 'dropping bundles', folder: 'incoming/' }],
+}
+
+/** The same call has another name on each cloud. */
+function projects(use: string): Permission[] {
+  return ['iam:projects:listProjects', 'iam:projects:listProjectsForUser'].map((action) => ({
+    action,
+    for: use,
+  }))
 }
 
 function gateway(service: 'apig' | 'roma', use: string): Permission[] {
@@ -81,23 +92,27 @@ function gateway(service: 'apig' | 'roma', use: string): Permission[] {
   ].map((name) => ({ action: `${service}:${name}`, for: use }))
 }
 
-/** On Open Telekom Cloud there is no SCM and no ROMA Connect. */
+/**
+ * What each cloud's own list has. Open Telekom Cloud has no SCM, no CDN and no ROMA Connect; its API Gateway knows no
+ * action for certificates, and its IAM neither `pass` nor `listProjects`.
+ */
 const OFFERED: Record<Cloud, (action: string) => boolean> = {
-  'huawei-cloud': () => true,
-  'open-telekom-cloud': (action) => !/^(scm|roma):/.test(action),
+  'huawei-cloud': (action) => action !== 'iam:projects:listProjectsForUser',
+  'open-telekom-cloud': (action) =>
+    !/^(scm|roma|cdn):|^apig:certificate:|^iam:(projects:listProjects|agencies:pass)$/.test(action),
 }
 
 const BUCKET = 'my-certificates'
 
-/** A custom policy as IAM of either cloud takes it (version 1.1); the bucket's name is for the reader to replace. */
+/** Custom policies (version 1.1); the bucket's name is for the reader to replace. */
 export function policy(role: Role, cloud: Cloud) {
   const wanted = permissions[role].filter(({ action }) => OFFERED[cloud](action))
-  const storage = wanted.filter(({ action }) => action.startsWith('obs:'))
-  const rest = wanted.filter(({ action }) => !action.startsWith('obs:'))
-  // OBS is a global service, the others belong to a project: IAM takes no policy that mixes the two.
+  const of = (service: RegExp) => wanted.filter(({ action }) => service.test(action))
+  // OBS and IAM are global services, the others belong to a project: IAM takes no policy that mixes them.
   const parts = {
-    project: rest.length > 0 ? [{ Effect: 'Allow', Action: names(rest) }] : [],
-    storage: statements(storage),
+    project: allow(of(/^(?!obs:|iam:)/)),
+    iam: allow(of(/^iam:/)),
+    storage: statements(of(/^obs:/)),
   }
   return Object.fromEntries(
     Object.entries(parts)
@@ -106,17 +121,28 @@ export function policy(role: Role, cloud: Cloud) {
   )
 }
 
+function allow(list: Permission[], ...resources: string[]) {
+  if (list.length === 0) return []
+  return [{ Effect: 'Allow', Action: names(list), ...(resources.length > 0 ? { Resource: resources } : {}) }]
+}
+
 function statements(storage: Permission[]) {
-  const bucketActions = storage.filter(({ action }) => action.startsWith('obs:bucket:'))
-  const objectActions = storage.filter(({ action }) => action.startsWith('obs:object:'))
-  const folder = objectActions[0]?.folder ?? ''
+  const objects = storage.filter(({ action }) => action.startsWith('obs:object:'))
+  const object = (folder = '') => `OBS:*:*:object:${BUCKET}/${folder}*`
+  const folders = [...new Set(objects.flatMap(({ folder }) => (folder === undefined ? [] : [folder])))]
   return [
-    ...(bucketActions.length > 0
-      ? [{ Effect: 'Allow', Action: names(bucketActions), Resource: [`OBS:*:*:bucket:${BUCKET}`] }]
-      : []),
-    ...(objectActions.length > 0
-      ? [{ Effect: 'Allow', Action: names(objectActions), Resource: [`OBS:*:*:object:${BUCKET}/${folder}*`] }]
-      : []),
+    ...allow(
+      storage.filter(({ action }) => action.startsWith('obs:bucket:')),
+      `OBS:*:*:bucket:${BUCKET}`,
+    ),
+    ...allow(
+      objects.filter(({ folder }) => folder === undefined),
+      object(),
+    ),
+    ...allow(
+      objects.filter(({ folder }) => folder !== undefined),
+      ...folders.map(object),
+    ),
   ]
 }
 

@@ -94,6 +94,7 @@ export async function invoke(
     status: null,
     result: '',
     log: '',
+    logged: version.config.enable_lts_log,
     durationMs: null,
   }
   functionsOf(world).invocations.push(invocation)

@@ -25,6 +25,9 @@ export interface FunctionConfig {
   initializer_handler: string
   initializer_timeout: number
   strategy_config: { concurrency: number; concurrent_num: number }
+  type: 'v1' | 'v2'
+  /** Without it there is no log anywhere (create_function, field enable_lts_log: default false). */
+  enable_lts_log: boolean
 }
 
 export interface Trigger {
@@ -54,6 +57,8 @@ export interface Invocation {
   status: number | null
   result: string
   log: string
+  /** Whether LTS has it: only where the function was told to log. */
+  logged: boolean
   durationMs: number | null
 }
 
@@ -99,6 +104,8 @@ export function findFunction(world: World, urn: string): { fn: EmulatedFunction;
   return { fn, version: found }
 }
 
+/** User guide, "Supported runtimes" (functiongraph_01_1822): what functions of type v1 do not have. */
+const V2_RUNTIMES = ['Node.js16.17', 'Node.js18.15', 'Node.js20.15']
 const RUNTIMES = ['Node.js16.17', 'Node.js18.15', 'Node.js20.15', 'Python3.9', 'Python3.10']
 const MEMORY = [128, 256, 512, 768, 1024, 1280, 1536, 1792, 2048, 2560, 3072, 3584, 4096, 8192, 10240]
 
@@ -136,8 +143,16 @@ export function readConfig(
     initializer_handler: text('initializer_handler', ''),
     initializer_timeout: number('initializer_timeout', 0),
     strategy_config: strategy,
+    type: readType(body, before),
+    enable_lts_log: readFlag(body, before),
   }
   if (!RUNTIMES.includes(config.runtime)) throw bad(`runtime ${config.runtime} is not supported`)
+  if (config.type === 'v1') {
+    if (V2_RUNTIMES.includes(config.runtime))
+      throw bad(`runtime ${config.runtime} is not supported by functions of type v1`)
+    if (![0, -1].includes(strategy.concurrency) || strategy.concurrent_num !== 1)
+      throw bad('strategy_config: functions of type v1 take a concurrency of 0 or -1 and no concurrent_num')
+  }
   if (!/^[\w-]+\.[\w-]+$/.test(config.handler)) throw bad('handler must have the form file.function')
   if (config.timeout < 3 || config.timeout > 259_200) throw bad('timeout must lie between 3 and 259200')
   if (!MEMORY.includes(config.memory_size)) throw bad('memory_size is not one of the sizes offered')
@@ -154,6 +169,23 @@ export function readConfig(
   if (config.user_data.length + config.encrypted_user_data.length > 4096)
     throw bad('user_data and encrypted_user_data can have at most 4096 characters')
   return config
+}
+
+/**
+ * "default v1 where left out; some regions know v1 only" (official SDK, create_function_request_body); one page of OTC
+ * says v2. The harsher reading. It cannot be changed later.
+ */
+function readType(body: Record<string, unknown>, before: FunctionConfig | undefined): 'v1' | 'v2' {
+  if (before) return before.type
+  const { type = 'v1' } = body
+  if (type !== 'v1' && type !== 'v2') throw bad('type must be v1 or v2')
+  return type
+}
+
+function readFlag(body: Record<string, unknown>, before: FunctionConfig | undefined): boolean {
+  const flag = body.enable_lts_log ?? before?.enable_lts_log ?? false
+  if (typeof flag !== 'boolean') throw bad('enable_lts_log must be true or false')
+  return flag
 }
 
 export function readVariables(text: string): Record<string, string> {

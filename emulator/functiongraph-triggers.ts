@@ -32,7 +32,13 @@ export function readTrigger(world: World, fn: EmulatedFunction, body: Record<str
   if (status !== 'ACTIVE' && status !== 'DISABLED') throw bad('trigger_status must be ACTIVE or DISABLED')
   if (status === 'DISABLED' && type === 'OBS') throw bad('an OBS trigger cannot be disabled')
   const now = world.clock.now()
-  return { id: randomUUID(), type, status, data: { ...data }, createdAt: now, updatedAt: now }
+  const events = Array.isArray(data.events) ? { events: data.events.map(shortEvent) } : {}
+  return { id: randomUUID(), type, status, data: { ...data, ...events }, createdAt: now, updatedAt: now }
+}
+
+/** Terraform reads back `ObjectCreated` for what others send as `s3:ObjectCreated:*` (fgs_function_trigger): the harsher answer. */
+function shortEvent(name: unknown): unknown {
+  return typeof name === 'string' ? name.replace(/^s3:/, '').replace(/:\*$/, '') : name
 }
 
 // Rate: 1–60 minutes, 1–24 hours, 1–30 days. Cron: seconds first, weekday optional, `@every` and a zone allowed.

@@ -175,7 +175,6 @@ function view(world: World, fn: EmulatedFunction, version: FunctionVersion) {
     version: version.version,
     last_modified: version.modifiedAt.toISOString().replace(/\.\d+Z$/, '+00:00'),
     depend_version_list: [],
-    type: 'v2',
   }
 }
 
@@ -352,6 +351,8 @@ function invokeLater(context: RequestContext): Reply {
 function showLogGroup(context: RequestContext): Reply {
   const { fn } = found(context)
   const { project } = context.world
+  if (!fn.latest.config.enable_lts_log)
+    throw new ApiError(404, 'FSS.1404', 'LTS is not enabled for the function')
   return reply({
     group_name: `functiongraph.log.group.${project.id}`,
     group_id: sha512(Buffer.from(project.id)).slice(0, 32),
@@ -366,7 +367,8 @@ const streamId = (name: string) => sha512(Buffer.from(name)).slice(0, 32)
 function queryLogs({ world, params, body }: RequestContext): Reply {
   const { start_time, end_time } = object(body)
   const found = functionsOf(world).invocations.filter(
-    ({ at, functionName }) =>
+    ({ at, functionName, logged }) =>
+      logged &&
       streamId(functionName) === params.log_stream_id &&
       Date.parse(at) >= Number(start_time) &&
       Date.parse(at) <= Number(end_time),

@@ -1,3 +1,4 @@
+import { allows } from './auth.ts'
 import { isChain, isEncryptedKey, pemBlocks, readCertificates, readPrivateKey } from './certificate-reader.ts'
 import { newResourceId } from './ids.ts'
 import { deploy, deployedResources } from './scm-deploy.ts'
@@ -13,6 +14,7 @@ import {
 import type { Push, ScmCertificate, World } from './world.ts'
 
 const base = '/v3/scm/certificates'
+const CDN_ACTION = 'cdn:configuration:queryHttpsConf'
 const SERVICES = ['CDN', 'WAF', 'ELB']
 const REGION = /^[a-z]{2}(-[a-z]+)+(-?\d+)?(_[A-Za-z0-9_-]+)?$/
 
@@ -25,7 +27,8 @@ export const scm: Service = {
       method: 'POST',
       path: `${base}/import`,
       handler: importOne,
-      action: 'scm:cert:import',
+      // In policies of version 1.1 it is called `upload` (Cloud Certificate Manager, ccm_02_0041).
+      action: 'scm:cert:upload',
     },
     { name: 'scm.listCertificates', method: 'GET', path: base, handler: list, action: 'scm:cert:list' },
     {
@@ -225,6 +228,8 @@ function batchPush(context: RequestContext): Reply {
     throw parameter('target_projects')
   }
   const service = readService(body)
+  // The same page: pushing to CDN needs an action of CDN as well.
+  if (service === 'CDN' && !allows(context.principal?.actions, CDN_ACTION)) throw scm.forbidden(CDN_ACTION)
   const certificate = requireScm(context)
   const results = (projects as string[]).map((project) => {
     const problem = pushOne(world, certificate, service, project)

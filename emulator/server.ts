@@ -3,6 +3,7 @@ import { allows, authenticate } from './auth.ts'
 import type { Call, Calls } from './calls.ts'
 import type { Faults, Misbehaviour } from './faults.ts'
 import { newRequestId } from './ids.ts'
+import { actionsOf } from './permissions.ts'
 import { type Match, Router } from './router.ts'
 import { ApiError, type Reply, type RequestContext, type Service } from './service.ts'
 import type { World } from './world.ts'
@@ -91,6 +92,7 @@ function openCall(
   requestId: string,
 ): Call {
   const known = 'route' in match ? match : undefined
+  const needed = known && actionsOf(known.route, parts.world().region)
   return parts.calls.open({
     at: parts.world().clock.now().toISOString(),
     service: known?.service.name ?? 'unknown',
@@ -99,8 +101,8 @@ function openCall(
     path: url.pathname,
     query: url.search.replace(/^\?/, ''),
     mutating: known === undefined ? false : (known.route.mutating ?? known.route.method !== 'GET'),
-    action: known?.route.action ?? null,
-    dependsOn: known?.route.dependsOn ?? [],
+    action: needed?.action ?? null,
+    dependsOn: needed?.dependsOn ?? [],
     requestId,
   })
 }
@@ -161,8 +163,9 @@ function admit(
     if (principal.projectId === undefined) throw service.authError('no-project')
     if (principal.projectId !== params.project_id) throw service.authError('other-project')
   }
-  const dependencies = world.rules.actionDependencies === 'enforce' ? (route.dependsOn ?? []) : []
-  for (const action of [...(route.action === undefined ? [] : [route.action]), ...dependencies]) {
+  const { action: own, dependsOn } = actionsOf(route, world.region)
+  const dependencies = world.rules.actionDependencies === 'enforce' ? dependsOn : []
+  for (const action of [...(own === undefined ? [] : [own]), ...dependencies]) {
     if (!allows(principal.actions, action)) throw service.forbidden(action)
   }
 }

@@ -74,7 +74,7 @@ export function createManager({ http }: ManagerOptions): Manager {
         body: { certificate_ids: [id], service_names: services },
         // A question in the form of a POST.
         idempotent: true,
-        permission: 'scm:cert:listDeployedResources',
+        permission: 'scm:cert:list',
       },
       signal,
     )
@@ -109,7 +109,7 @@ export function createManager({ http }: ManagerOptions): Manager {
             private_key: material.privateKey.reveal(),
           },
           secrets: [material.privateKey],
-          permission: 'scm:cert:import',
+          permission: 'scm:cert:upload',
         },
         signal,
       )

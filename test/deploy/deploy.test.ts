@@ -166,6 +166,75 @@ describe('deploying', () => {
     }
   })
 
+  it('asks for the type that has this Node.js, and for a log, which is off by default', async () => {
+    await run('deploy')
+    expect(await afterwards((graph) => graph.show('small-test-one'))).toMatchObject({
+      type: 'v2',
+      enable_lts_log: true,
+    })
+    await afterwards((graph) => graph.invoke('small-test-one', {}))
+    const service = readService(serviceInput(emulator))
+    const own = await openSession(service, credentials(emulator))
+    expect((await own.logs('small-test-one', new Date(0))).join()).toContain('handled')
+    // Somebody switched it off in the console.
+    await own.functionGraph.updateConfig(
+      'small-test-one',
+      {
+        runtime: 'Node.js20.15',
+        timeout: 60,
+        handler: 'index.handler',
+        memory_size: 256,
+        enable_lts_log: false,
+      },
+      [],
+    )
+    await expect(own.logs('small-test-one', new Date(0))).rejects.toMatchObject({
+      code: 'deploy.no-log',
+      next: expect.stringContaining('npm run deploy'),
+    })
+    await own.close()
+    said.length = 0
+    await run('deploy')
+    expect(said).toContain('  ~ log in LTS: false → true')
+  })
+
+  it('says before it changes anything that a function of another type cannot become one of ours', async () => {
+    const { zip } = smallArtifact()
+    const body = { runtime: 'Node.js16.17', handler: 'index.handler', timeout: 30, memory_size: 128 }
+    await expect(
+      afterwards((graph) => graph.create('small-test-one', { ...body, type: 'v1' }, zip, [])),
+    ).rejects.toThrow('not supported by functions of type v1')
+    await afterwards((graph) =>
+      graph.create('small-test-one', { ...body, runtime: 'Python3.9', type: 'v1' }, zip, []),
+    )
+    emulator.clearCalls()
+    await expect(run('deploy')).rejects.toMatchObject({ code: 'deploy.function-type' })
+    expect(mutating()).toEqual([])
+  })
+
+  it('keeps an OBS trigger whose events are read back shortened', async () => {
+    const obs = {
+      events: [
+        {
+          triggerTypeCode: 'OBS',
+          eventData: {
+            name: 'incoming',
+            bucket: 'certificates',
+            events: ['s3:ObjectCreated:*'],
+            prefix: 'incoming/',
+          },
+        },
+      ],
+    }
+    await run('deploy', { fn: obs })
+    expect(await afterwards((graph) => graph.triggers('small-test-one'))).toMatchObject([
+      { event_data: { events: ['ObjectCreated'] } },
+    ])
+    emulator.clearCalls()
+    await run('deploy', { fn: obs })
+    expect(mutating()).toEqual([])
+  })
+
   it('removes functions with their triggers, and does not miss what is not there', async () => {
     await run('deploy')
     await run('remove')

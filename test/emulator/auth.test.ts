@@ -402,7 +402,7 @@ describe('tokens', () => {
 
 describe('permissions', () => {
   const attempt = async (actions: string[], method: string, path: string, body?: unknown) => {
-    await emulator.reset(seed({ tokens: [{ token: TOKEN, actions }] }))
+    await emulator.reset(seed({ region: 'cn-north-4', tokens: [{ token: TOKEN, actions }] }))
     return outcome(await call(emulator, method, path, body))
   }
 
@@ -419,8 +419,24 @@ describe('permissions', () => {
     expect(await attempt(['apig:*'], 'GET', '/v3/scm/certificates')).toBe('403 SCM.0003')
   })
 
+  it('are those of the cloud that the region belongs to: Open Telekom Cloud has no action for certificates', async () => {
+    const tokens = (actions: string[]) => ({ region: 'eu-de', tokens: [{ token: TOKEN, actions }] })
+    const list = `${apigw}/certificates?instance_id=nowhere`
+    await emulator.reset(seed(tokens([])))
+    expect(outcome(await call(emulator, 'GET', list))).toBe('404 APIG.3030')
+    const attach = `${apigw}/instances/${APIG}/api-groups/${'a'.repeat(32)}/domains/${'b'.repeat(32)}/certificates/attach`
+    const binding = ['apig:domains:bindCertificate', 'apig:instances:get', 'apig:groups:get']
+    await emulator.reset(seed(tokens(binding)))
+    expect(outcome(await call(emulator, 'POST', attach, {}))).toBe('403 APIG.1005')
+    await emulator.reset(seed(tokens([...binding, 'apig:domains:get'])))
+    expect(outcome(await call(emulator, 'POST', attach, {}))).not.toMatch(/^403/)
+    expect(outcome(await call(emulator, 'GET', '/v3/projects'))).toMatch(/^403/)
+    await emulator.reset(seed(tokens(['iam:projects:listProjectsForUser'])))
+    expect(outcome(await call(emulator, 'GET', '/v3/projects'))).toMatch(/^200/)
+  })
+
   it('are recorded as actions in the log of calls, which has no bodies and no credentials', async () => {
-    await emulator.reset(seed())
+    await emulator.reset(seed({ region: 'cn-north-4' }))
     await call(emulator, 'GET', `${apigw}/certificates?instance_id=${APIG}`)
     const calls = (await call(emulator, 'GET', '/__emulator/calls')).body.calls as Record<string, unknown>[]
     expect(calls).toHaveLength(1)

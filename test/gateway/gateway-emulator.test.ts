@@ -131,7 +131,11 @@ describe('against the emulator', () => {
 
   it('names the instance that does not exist and the permission that is missing', async () => {
     const emulator = await startEmulator({
-      seed: { ...seed('apig'), accessKeys: [{ actions: ['apig:groups:list', 'apig:instances:get'] }] },
+      seed: {
+        ...seed('apig'),
+        region: 'cn-north-4',
+        accessKeys: [{ actions: ['apig:groups:list', 'apig:instances:get'] }],
+      },
     })
     const gateway = gatewayAt(emulator, 'apig', 'instance', 'access key')
     const forbidden = await gateway
