@@ -26,7 +26,7 @@ const chainOrder: Check = ({ leaf, chain, brokenLink }) => {
 
 /** The bundle leads to a root of the trust setting with nothing that the client would have to find elsewhere. */
 const chainComplete: Check = (facts) => {
-  const { options, search, leaf, chain } = facts
+  const { options, search, leaf, chain, work } = facts
   const { trust } = options
   const top = chain.at(-1) ?? leaf
   if (trust.kind === 'any') return completeForAnybody(facts)
@@ -51,7 +51,7 @@ const chainComplete: Check = (facts) => {
       'There are too many ways through these certificates to try them all.',
       about,
     )
-  if (isSelfSigned(leaf))
+  if (isSelfSigned(leaf, work))
     return refused(
       'chain-complete',
       'self-signed',
@@ -74,10 +74,10 @@ const chainComplete: Check = (facts) => {
   )
 }
 
-const completeForAnybody = ({ leaf, chain }: Facts) => {
+const completeForAnybody = ({ leaf, chain, work }: Facts) => {
   const top = chain.at(-1) ?? leaf
   const facts = { issuer: printable(top.issuer.text), trust: 'any' }
-  if (isSelfSigned(top))
+  if (isSelfSigned(top, work))
     return passed('chain-complete', 'The certificate is signed by itself; trust is set to any.', facts)
   if (chain.length > 0)
     return passed(

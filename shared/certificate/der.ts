@@ -92,11 +92,11 @@ export function readDerPrefix(bytes: Uint8Array): DerNode {
   return readAt(bytes, 0).node
 }
 
-/** The values inside a constructed one. Throws `DerError`. */
-export function childrenOf(node: DerNode): DerNode[] {
+/** The values inside a constructed one, at most the first `most`. Throws `DerError`. */
+export function childrenOf(node: DerNode, most = Number.POSITIVE_INFINITY): DerNode[] {
   if (!node.constructed) throw new DerError('has a primitive value where a constructed one belongs')
   const children: DerNode[] = []
-  for (let offset = 0; offset < node.value.length; ) {
+  for (let offset = 0; offset < node.value.length && children.length < most; ) {
     const { node: child, end } = readAt(node.value, offset)
     children.push(child)
     offset = end

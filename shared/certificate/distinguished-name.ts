@@ -67,8 +67,17 @@ export function readDistinguishedName(node: DerNode | undefined): DistinguishedN
 }
 
 export function canonicalRdn(rdn: NameAttribute[]): string {
-  return JSON.stringify(rdn.map((a) => [a.oid, a.canonical]).sort((a, b) => (a.join() < b.join() ? -1 : 1)))
+  // One name is held against every name constraint above it.
+  const known = canonical.get(rdn)
+  if (known !== undefined) return known
+  const text = JSON.stringify(
+    rdn.map((a) => [a.oid, a.canonical]).sort((a, b) => (a.join() < b.join() ? -1 : 1)),
+  )
+  canonical.set(rdn, text)
+  return text
 }
+
+const canonical = new WeakMap<NameAttribute[], string>()
 
 /** The last common name, which is the most specific one; empty where there is none. */
 export function commonNameOf(name: DistinguishedName): string {

@@ -1,4 +1,5 @@
 import type { Bundle, Certificate } from './bundle.ts'
+import { judgingLimits, Work } from './limits.ts'
 import { findPath, isSame, type PathProblem, type PathSearch, validatePath } from './path.ts'
 import type { Trust } from './trust.ts'
 import { isSignedBy, type X509, x509Of } from './x509.ts'
@@ -38,24 +39,31 @@ export interface Facts {
   search: PathSearch
   /** Of the best path, or of the chain alone where no root was reached. */
   problems: PathProblem[]
+  /** What judging may still cost. */
+  work: Work
 }
 
-/** Never throws for what a bundle holds. */
+/** Throws nothing but `TooMuchWork`, whatever a bundle holds. */
 export function gatherFacts(bundle: Bundle, options: JudgeOptions): Facts {
+  const work = new Work(judgingLimits)
   const leaf = x509Of(bundle.leaf)
+  const asked =
+    options.domains.length + (options.served ?? []).reduce((sum, one) => sum + one.names.length, 0)
+  work.spend((leaf.extensions.subjectAlternativeName?.length ?? 0) * asked * COMPARISON, 'comparing names')
   const chain = bundle.chain.map(x509Of)
   const served = [leaf, ...chain]
   const broken = served.findIndex((certificate, i) => {
     const next = served[i + 1]
     return (
       next !== undefined &&
-      !(next.subject.canonical === certificate.issuer.canonical && isSignedBy(certificate, next))
+      !(next.subject.canonical === certificate.issuer.canonical && isSignedBy(certificate, next, work))
     )
   })
   const search = findPath(leaf, {
     at: options.at,
     anchors: anchorsFor(options.trust, chain, leaf),
     pool: chain,
+    work,
     ...(options.maxIntermediates === undefined ? {} : { maxIntermediates: options.maxIntermediates }),
   })
   return {
@@ -66,9 +74,13 @@ export function gatherFacts(bundle: Bundle, options: JudgeOptions): Facts {
     trustedRootCa: bundle.trustedRootCa.map(x509Of),
     brokenLink: broken < 0 ? undefined : broken,
     search,
-    problems: search.path?.problems ?? validatePath(search.dead, options.at),
+    problems: search.path?.problems ?? validatePath(search.dead, options.at, work),
+    work,
   }
 }
+
+/** Price of holding one name against one host, in rounds. */
+const COMPARISON = 1 / 4
 
 /** With `any`, whatever the chain ends with stands in for a root, so that everything below it is still checked. */
 function anchorsFor(trust: Trust, chain: readonly X509[], leaf: X509): X509[] {

@@ -49,6 +49,8 @@ export interface Found {
   problems: CheckResult[]
   /** Of the problems, those about private keys: they do not matter when another key fits. */
   keyProblems: CheckResult[]
+  /** What is left of the limits. */
+  work: Work
 }
 
 const TEMPORARY = /(^|\/)\.|(\.part|\.partial|\.tmp|\.temp|\.swp|\.crdownload|~)$/i
@@ -65,7 +67,7 @@ export function isTemporaryName(name: string): boolean {
 export function examine(uploaded: readonly UploadedObject[], options: ReadOptions = {}): Found {
   const limits = { ...defaultLimits, ...options.limits }
   const work = new Work(limits)
-  const found: Found = { objects: [], problems: [], keyProblems: [] }
+  const found: Found = { objects: [], problems: [], keyProblems: [], work }
   const objects = uploaded.filter((object) => !object.name.endsWith('/'))
   if (objects.length > limits.objects) {
     found.problems.push(
@@ -122,6 +124,7 @@ function readObject(
   work: Work,
 ) {
   try {
+    work.spend(OBJECT + bytes.length * OBJECT_BYTE, 'reading an object')
     const text = textOf(bytes)
     if (text?.includes('-----BEGIN ')) {
       here.format = 'pem'
@@ -136,6 +139,10 @@ function readObject(
     else throw thrown
   }
 }
+
+/** Prices in rounds. */
+const OBJECT = 100
+const OBJECT_BYTE = 1 / 16
 
 function readPem(found: Found, here: FoundObject, text: string, passwords: readonly Secret[], work: Work) {
   const blocks = readPemBlocks(text)
@@ -155,7 +162,7 @@ function readPem(found: Found, here: FoundObject, text: string, passwords: reado
     }
     try {
       // OpenSSL's TRUSTED CERTIFICATE has settings of its own behind the certificate; they are not for us.
-      if (isChain) addCertificates(here, readPkcs7(block.der), work)
+      if (isChain) addCertificates(here, readPkcs7(block.der, work), work)
       else
         addCertificates(
           here,
@@ -185,7 +192,7 @@ function readBinary(
       return
     case 'pkcs7':
       here.format = 'pkcs7'
-      addCertificates(here, readPkcs7(bytes), work)
+      addCertificates(here, readPkcs7(bytes, work), work)
       return
     case 'pkcs12': {
       here.format = 'pkcs12'
@@ -215,7 +222,7 @@ function readBinary(
 
 function addCertificates(here: FoundObject, ders: readonly Uint8Array[], work: Work) {
   for (const der of ders) {
-    work.certificate()
+    work.certificate(der.length)
     here.certificates.push(readX509(der))
   }
 }

@@ -1,9 +1,9 @@
 import type { Bundle, Certificate, CheckResult, Repair, UploadedObject } from './bundle.ts'
-import { addedByClient, gatherFacts, type JudgeOptions } from './facts.ts'
+import { addedByClient, type JudgeOptions } from './facts.ts'
 import { examine, type ReadOptions } from './found.ts'
 import { printable } from './printable.ts'
 import { assemble } from './read-objects.ts'
-import { judgeFacts } from './verdict.ts'
+import { judgeWithFacts } from './verdict.ts'
 
 /**
  * What `cert-rotation inspect --json` prints. A contract: fields are added, never changed or removed, while
@@ -140,8 +140,7 @@ function judgeInto(
   options: InspectOptions,
   keyProblems: readonly CheckResult[],
 ) {
-  const facts = gatherFacts(bundle, { ...options, keyOptional: true })
-  const verdict = judgeFacts(facts)
+  const { verdict, facts } = judgeWithFacts(bundle, { ...options, keyOptional: true })
   // A key that cannot be opened: `rotate` would refuse, and the rest can be judged all the same.
   const unopened = bundle.privateKey === undefined ? keyProblems : []
   report.checks = [...unopened, ...verdict.checks]
@@ -154,7 +153,9 @@ function judgeInto(
     digest: bundle.digest,
     leaf: certificateReport(bundle.leaf),
     chain: bundle.chain.map(certificateReport),
-    addedByClient: addedByClient(facts).map((x509) => certificateReport(x509.certificate)),
+    addedByClient: (facts === undefined ? [] : addedByClient(facts)).map((x509) =>
+      certificateReport(x509.certificate),
+    ),
     privateKey: bundle.privateKey !== undefined,
     trustedRootCa: bundle.trustedRootCa.map(certificateReport),
   }

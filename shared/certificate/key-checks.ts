@@ -25,10 +25,10 @@ const complete: Check = ({ bundle, options }) => {
  * bits and the curves P-256 and P-384; Chromium offers no P-521 in its handshake, so a P-521 leaf reaches nobody there.
  */
 const keyAlgorithm: Check = ({ leaf }) => {
-  const { algorithm, bits, curve, explicitCurve, weakExponent } = leaf.publicKey
+  const { algorithm, bits, curve, explicitCurve, weakExponent, forOpenssl } = leaf.publicKey
   const facts = { algorithm, bits, ...(curve === undefined ? {} : { curve }) }
   const refuse = (reason: string, message: string) => refused('key-algorithm', reason, message, facts)
-  if ((algorithm === 'RSA' || algorithm === 'ECC') && !explicitCurve && leaf.publicKey.object() === undefined)
+  if ((algorithm === 'RSA' || algorithm === 'ECC') && forOpenssl && leaf.publicKey.object() === undefined)
     return refuse(
       'key-unreadable',
       'The public key in the certificate is damaged: it is not a point of its curve or not a number.',
@@ -44,7 +44,11 @@ const keyAlgorithm: Check = ({ leaf }) => {
         'key-too-long',
         `The RSA key has ${bits} bits; more than ${MOST_RSA_BITS} makes every handshake a burden and is not taken.`,
       )
-    if (weakExponent) return refuse('key-weak', 'The RSA key has an exponent that protects nothing.')
+    if (weakExponent)
+      return refuse(
+        'key-weak',
+        'The RSA key has an exponent that protects nothing or that browsers do not take (1, even, or above 33 bits).',
+      )
     if (bits % 8 !== 0)
       return warning(
         'key-algorithm',
@@ -80,11 +84,7 @@ const keyMatches: Check = ({ bundle, leaf }) => {
   if (bundle.privateKey === undefined) return undefined
   const expected = leaf.publicKey.object()
   // Kinds that node:crypto does not know, and sizes that would cost seconds, are refused by `key-algorithm`.
-  if (
-    expected === undefined ||
-    (leaf.publicKey.algorithm !== 'RSA' && leaf.publicKey.algorithm !== 'ECC') ||
-    leaf.publicKey.bits > MOST_RSA_BITS
-  )
+  if (expected === undefined || (leaf.publicKey.algorithm !== 'RSA' && leaf.publicKey.algorithm !== 'ECC'))
     return undefined
   try {
     const key = createPrivateKey(bundle.privateKey.reveal())

@@ -136,7 +136,7 @@ const encoding: Check = ({ leaf, chain, problems, search }) => {
     )
   const served = [leaf, ...(search.path?.certificates.slice(1) ?? chain)]
   const wrong = problems.filter((problem) => problem.rule === 'encoding').map((problem) => problem.message)
-  const unread = served.find((certificate) => !opensslReads(certificate.certificate))
+  const unread = served.find((certificate) => !opensslReads(certificate))
   if (unread !== undefined) wrong.push('A certificate of the chain cannot be read by OpenSSL.')
   if (leaf.version !== 3)
     wrong.push('The certificate is not of version 3, so it cannot hold the names that browsers look for.')

@@ -1,4 +1,5 @@
 import type { Repair } from './bundle.ts'
+import type { Work } from './limits.ts'
 import { findPath, isSame, MOST_INTERMEDIATES, nameOf } from './path.ts'
 import { printableList } from './printable.ts'
 import type { Trust } from './trust.ts'
@@ -14,6 +15,7 @@ export interface OrderOptions {
   /** Those of the object that held the leaf: only their order can be wrong. All by default. */
   together?: readonly X509[] | undefined
   judgedBy?: { trust: Trust; at: Date } | undefined
+  work: Work
 }
 
 /**
@@ -22,7 +24,7 @@ export interface OrderOptions {
  * several certificates (cross-signing), a root among them ends the chain, otherwise the one that lasts longest is taken.
  * If that does not lead to a trusted root and another way through the upload does, the other way is taken.
  */
-export function orderChain(leaf: X509, uploaded: readonly X509[], options: OrderOptions = {}): OrderedChain {
+export function orderChain(leaf: X509, uploaded: readonly X509[], options: OrderOptions): OrderedChain {
   const repairs: Repair[] = []
   const rest = unique(uploaded.filter((certificate) => !isSame(certificate, leaf)))
   if (rest.length < uploaded.length - 1)
@@ -30,8 +32,8 @@ export function orderChain(leaf: X509, uploaded: readonly X509[], options: Order
       code: 'dropped-duplicate',
       message: 'A certificate that was there more than once is used once.',
     })
-  const likely = likelyChain(leaf, rest)
-  const chain = trustedChain(leaf, likely.chain, rest, options.judgedBy) ?? likely.chain
+  const likely = likelyChain(leaf, rest, options.work)
+  const chain = trustedChain(leaf, likely.chain, rest, options) ?? likely.chain
   const root = likely.root
   if (root !== undefined)
     repairs.push({
@@ -56,12 +58,16 @@ export function orderChain(leaf: X509, uploaded: readonly X509[], options: Order
   return { chain, repairs }
 }
 
-function likelyChain(leaf: X509, rest: readonly X509[]): { chain: X509[]; root: X509 | undefined } {
+function likelyChain(
+  leaf: X509,
+  rest: readonly X509[],
+  work: Work,
+): { chain: X509[]; root: X509 | undefined } {
   const chain: X509[] = []
   let root: X509 | undefined
-  for (let current = leaf; chain.length < MOST_INTERMEDIATES && !isSelfSigned(current); ) {
-    const issuers = issuersOf(current, rest).filter((issuer) => !chain.includes(issuer))
-    root = issuers.find(isSelfSigned)
+  for (let current = leaf; chain.length < MOST_INTERMEDIATES && !isSelfSigned(current, work); ) {
+    const issuers = issuersOf(current, rest, work).filter((issuer) => !chain.includes(issuer))
+    root = issuers.find((issuer) => isSelfSigned(issuer, work))
     const next = issuers.find((issuer) => issuer !== root)
     if (root !== undefined || next === undefined) break
     chain.push(next)
@@ -75,18 +81,20 @@ function trustedChain(
   leaf: X509,
   likely: readonly X509[],
   rest: readonly X509[],
-  by: OrderOptions['judgedBy'],
+  { judgedBy: by, work }: OrderOptions,
 ): X509[] | undefined {
   if (by === undefined || by.trust.kind === 'any' || rest.length === likely.length) return undefined
   const anchors = by.trust.roots.map(x509Of)
   const validates = (pool: readonly X509[]) => {
-    const { path } = findPath(leaf, { at: by.at, anchors, pool })
+    const { path } = findPath(leaf, { at: by.at, anchors, pool, work })
     return path?.problems.length === 0 ? path.certificates : undefined
   }
   if (validates(likely) !== undefined) return undefined
   return validates(rest)
     ?.slice(1)
-    .filter((certificate) => rest.some((other) => isSame(other, certificate)) && !isSelfSigned(certificate))
+    .filter(
+      (certificate) => rest.some((other) => isSame(other, certificate)) && !isSelfSigned(certificate, work),
+    )
 }
 
 export function unique(certificates: readonly X509[]): X509[] {
@@ -98,12 +106,12 @@ export function unique(certificates: readonly X509[]): X509[] {
 }
 
 /** Signed with its own key, under its own name: a root, or a certificate somebody made for themselves. */
-export function isSelfSigned(certificate: X509): boolean {
-  return certificate.selfIssued && isSignedBy(certificate, certificate)
+export function isSelfSigned(certificate: X509, work: Work): boolean {
+  return certificate.selfIssued && isSignedBy(certificate, certificate, work)
 }
 
 /** Certificates of the issuer's name whose key made the signature, those that last longest first. */
-export function issuersOf(certificate: X509, among: readonly X509[]): X509[] {
+export function issuersOf(certificate: X509, among: readonly X509[], work: Work): X509[] {
   const wanted = certificate.extensions.authorityKeyIdentifier?.keyIdentifier
   const fits = ({ extensions: { subjectKeyIdentifier: offered } }: X509) =>
     wanted !== undefined && offered !== undefined && Buffer.from(wanted).equals(offered) ? 1 : 0
@@ -113,7 +121,7 @@ export function issuersOf(certificate: X509, among: readonly X509[]): X509[] {
     )
     .sort((a, b) => fits(b) - fits(a) || b.certificate.notAfter.getTime() - a.certificate.notAfter.getTime())
     .slice(0, MOST_NAMESAKES)
-    .filter((issuer) => isSignedBy(certificate, issuer))
+    .filter((issuer) => isSignedBy(certificate, issuer, work))
 }
 
 /** A real issuer has two or three certificates; each one more costs a signature. */

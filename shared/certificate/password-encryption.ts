@@ -9,6 +9,7 @@ import {
   sequenceOf,
   Tag,
 } from './der.ts'
+import { DIGEST_BYTES, hashAgain, iterationPrice } from './iterated-hash.ts'
 import type { Work } from './limits.ts'
 import { rc2Decrypt } from './rc2.ts'
 
@@ -40,8 +41,11 @@ const PKCS12_SCHEMES: Record<string, [cipher: '3des' | 'rc2', keyBytes: number]>
   '1.2.840.113549.1.12.1.6': ['rc2', 5],
 }
 
-/** What one step of RFC 7292's own derivation costs here, in rounds of HMAC (measured: 2 µs against 0.43 µs). */
-const PKCS12_STEP = 5
+/**
+ * What is tried on something encrypted. PKCS#12 tells the empty password from none at all (`null`), which BouncyCastle,
+ * node-forge and GnuTLS write where no password is given; to everything else they are the same.
+ */
+export type Password = string | null
 
 /**
  * Opens something under an AlgorithmIdentifier with a password: PBES2 (PBKDF2 or scrypt with AES or 3DES) and
@@ -51,89 +55,40 @@ const PKCS12_STEP = 5
 export function decryptWithPassword(
   algorithm: DerNode | undefined,
   encrypted: Uint8Array,
-  password: string,
+  password: Password,
   work: Work,
 ): Uint8Array | undefined {
   const [oidNode, parameters] = sequenceOf(algorithm, 'encryption algorithm')
   const oid = readOid(oidNode)
+  if (oid === PBES2) return openPbes2(parameters, encrypted, password ?? '', work)
   const scheme = PKCS12_SCHEMES[oid]
-  if (scheme === undefined && oid !== PBES2)
-    throw new DerError(`is encrypted with a scheme that is not known here (${oid})`)
-  work.hash(derivationCost(algorithm))
-  if (scheme === undefined) return openPbes2(parameters, encrypted, password)
+  if (scheme === undefined) throw new DerError(`is encrypted with a scheme that is not known here (${oid})`)
   const [cipher, keyBytes] = scheme
   const [saltNode, iterationsNode] = sequenceOf(parameters, 'parameters')
   const salt = expectUniversal(saltNode, Tag.octetString, 'salt').value
   const iterations = readSmallInteger(iterationsNode)
-  const key = pkcs12Key('sha1', password, salt, iterations, 1, keyBytes)
-  const iv = pkcs12Key('sha1', password, salt, iterations, 2, 8)
-  if (cipher === 'rc2') return rc2Decrypt(key, iv, encrypted)
-  return decipher(
-    'des-ede3-cbc',
-    keyBytes === 16 ? Buffer.concat([key, key.subarray(0, 8)]) : key,
-    iv,
-    encrypted,
-  )
-}
-
-/**
- * What opening something under this AlgorithmIdentifier costs, in rounds of HMAC-SHA-256: PBES2, or one of the older
- * schemes, which all have `{ salt, iterations }` (RFC 8018, A.3; RFC 7292, C). Throws `DerError`.
- */
-export function derivationCost(algorithm: DerNode | undefined): number {
-  const [oid, parameters] = sequenceOf(algorithm, 'encryption algorithm')
-  // Key and initial value take three or four steps per iteration.
-  if (readOid(oid) !== PBES2)
-    return 4 * PKCS12_STEP * readSmallInteger(sequenceOf(parameters, 'parameters')[1])
-  const [derivation] = sequenceOf(parameters, 'parameters')
-  const [kind, values] = sequenceOf(derivation, 'key derivation')
-  const numbers = sequenceOf(values, 'parameters of the key derivation')
-  if (readOid(kind) === SCRYPT) {
-    const [cost, blockSize, parallel] = numbers.slice(1, 4).map((n) => readSmallInteger(n)) as [
-      number,
-      number,
-      number,
-    ]
-    return 2 * (cost ?? 0) * (blockSize ?? 0) * (parallel ?? 0)
+  const derive = (id: 1 | 2, bytes: number) =>
+    pkcs12Key({ digest: 'sha1', password, salt, iterations, id, bytes }, work)
+  const key = derive(1, keyBytes)
+  const iv = derive(2, 8)
+  if (cipher === 'rc2') {
+    work.spend(encrypted.length * RC2_BYTE, 'decrypting RC2')
+    return rc2Decrypt(key, iv, encrypted)
   }
-  return pbkdf2Cost(readSmallInteger(numbers[1]), prfOf(numbers))
+  const whole = keyBytes === 16 ? Buffer.concat([key, key.subarray(0, 8)]) : key
+  return decipher('des-ede3-cbc', whole, iv, encrypted, work)
 }
 
-/** Two blocks of SHA-1 make an AES-256 key; the longer hashes are slower per block. */
-function pbkdf2Cost(iterations: number, prf: string): number {
-  return iterations * (prf === 'sha256' ? 1 : prf === 'sha1' || prf === 'sha224' ? 2 : 3)
-}
-
-function prfOf(parameters: DerNode[]): string {
-  const node = parameters.slice(2).find((field) => isUniversal(field, Tag.sequence))
-  if (node === undefined) return 'sha1'
-  const oid = readOid(sequenceOf(node, 'hash')[0])
-  const prf = HMACS[oid]
-  if (prf === undefined) throw new DerError(`derives its key with a hash that is not known here (${oid})`)
-  return prf
-}
-
-/** RFC 8018, A.2 and RFC 9579: salt, iterations, optional key length, hash. The caller has charged for it. */
-export function pbkdf2Key(derivation: DerNode | undefined, password: string, keyBytes: number): Buffer {
-  const [kind, values] = sequenceOf(derivation, 'key derivation')
-  if (readOid(kind) !== PBKDF2) throw new DerError('derives its key in a way that is not known here')
-  const numbers = sequenceOf(values, 'parameters of the key derivation')
-  const salt = expectUniversal(numbers[0], Tag.octetString, 'salt').value
-  const iterations = readSmallInteger(numbers[1])
-  if (iterations < 1) throw new DerError('derives its key in no rounds at all')
-  return pbkdf2Sync(password, salt, iterations, keyBytes, prfOf(numbers))
-}
-
-export function pbkdf2CostOf(derivation: DerNode | undefined): number {
-  const numbers = sequenceOf(sequenceOf(derivation, 'key derivation')[1], 'parameters of the key derivation')
-  // 64 bytes may be asked for: two blocks of SHA-256.
-  return 2 * pbkdf2Cost(readSmallInteger(numbers[1]), prfOf(numbers))
-}
+/** Prices of one byte, in rounds: RC2 is decrypted in JavaScript, 3DES is the slowest of OpenSSL's. */
+const RC2_BYTE = 2
+const CIPHER_BYTE = 1 / 8
+const HASHED_BYTE = 1 / 32
 
 function openPbes2(
   parameters: DerNode | undefined,
   encrypted: Uint8Array,
   password: string,
+  work: Work,
 ): Uint8Array | undefined {
   const [derivation, encryption] = sequenceOf(parameters, 'parameters')
   const [cipherOid, ivNode] = sequenceOf(encryption, 'cipher')
@@ -144,32 +99,75 @@ function openPbes2(
   const [kind, values] = sequenceOf(derivation, 'key derivation')
   const key =
     readOid(kind) === SCRYPT
-      ? scryptKey(values, password, cipher[1])
-      : pbkdf2Key(derivation, password, cipher[1])
-  return decipher(cipher[0], key, iv, encrypted)
+      ? scryptKey(values, password, cipher[1], work)
+      : pbkdf2Key(derivation, password, cipher[1], work)
+  return decipher(cipher[0], key, iv, encrypted, work)
 }
 
-function scryptKey(values: DerNode | undefined, password: string, keyBytes: number): Buffer {
+/** PBKDF2 by RFC 8018, A.2, paid for before it starts. `bytes` is used where the file does not say how many. */
+export function pbkdf2Key(
+  derivation: DerNode | undefined,
+  password: string,
+  bytes: number,
+  work: Work,
+): Buffer {
+  const [kind, values] = sequenceOf(derivation, 'key derivation')
+  if (readOid(kind) !== PBKDF2) throw new DerError('derives its key in a way that is not known here')
+  const numbers = sequenceOf(values, 'parameters of the key derivation')
+  const salt = expectUniversal(numbers[0], Tag.octetString, 'salt').value
+  const iterations = readSmallInteger(numbers[1])
+  if (iterations < 1) throw new DerError('derives its key in no rounds at all')
+  const length = isUniversal(numbers[2], Tag.integer) ? readSmallInteger(numbers[2]) : bytes
+  if (length < 1 || length > LONGEST_KEY)
+    throw new DerError(`derives a key of ${length} bytes, which nothing here takes`)
+  const prf = prfOf(numbers)
+  const blocks = Math.ceil(length / DIGEST_BYTES[prf]!)
+  // Each block hashes the salt once.
+  work.spend(blocks * (iterations * PBKDF2_ROUND[prf]! + salt.length * HASHED_BYTE), 'password hashing')
+  return pbkdf2Sync(password, salt, iterations, length, prf)
+}
+
+/** The longest that any cipher or integrity code here takes. */
+const LONGEST_KEY = 64
+
+/** SHA-512 works on blocks twice as long. */
+const PBKDF2_ROUND: Record<string, number> = { sha1: 1, sha224: 1, sha256: 1, sha384: 2, sha512: 2 }
+
+function prfOf(parameters: DerNode[]): string {
+  const node = parameters.slice(2).find((field) => isUniversal(field, Tag.sequence))
+  if (node === undefined) return 'sha1'
+  const oid = readOid(sequenceOf(node, 'hash')[0])
+  const prf = HMACS[oid]
+  if (prf === undefined) throw new DerError(`derives its key with a hash that is not known here (${oid})`)
+  return prf
+}
+
+/** RFC 7914, 7.1. */
+function scryptKey(values: DerNode | undefined, password: string, bytes: number, work: Work): Buffer {
   const [saltNode, ...numbers] = sequenceOf(values, 'parameters of scrypt')
-  const [N, r, p] = numbers.slice(0, 3).map((n) => readSmallInteger(n)) as [number, number, number]
+  const salt = expectUniversal(saltNode, Tag.octetString, 'salt').value
+  const N = readSmallInteger(numbers[0])
+  const r = readSmallInteger(numbers[1])
+  const p = readSmallInteger(numbers[2])
+  // The mixing, and the two PBKDF2 around it, which see p blocks of 128 r bytes.
+  work.spend(p * r * (2 * N + 16) + salt.length * p * r, 'password hashing')
   try {
-    return scryptSync(password, expectUniversal(saltNode, Tag.octetString, 'salt').value, keyBytes, {
-      N,
-      r,
-      p,
-      maxmem: 64 << 20,
-    })
+    return scryptSync(password, salt, bytes, { N, r, p, maxmem: MOST_SCRYPT_MEMORY })
   } catch {
     throw new DerError('has parameters of scrypt that are not possible or too large')
   }
 }
+
+const MOST_SCRYPT_MEMORY = 64 << 20
 
 function decipher(
   name: string,
   key: Uint8Array,
   iv: Uint8Array,
   encrypted: Uint8Array,
+  work: Work,
 ): Uint8Array | undefined {
+  work.spend(encrypted.length * CIPHER_BYTE, 'decrypting')
   try {
     const opened = createDecipheriv(name, key, iv)
     return Buffer.concat([opened.update(encrypted), opened.final()])
@@ -178,30 +176,69 @@ function decipher(
   }
 }
 
-/** RFC 7292, B.2: id 1 derives a key, 2 an initial value, 3 a key for the integrity code. The caller has charged for it. */
-export function pkcs12Key(
-  algorithm: string,
+/** OpenSSL's own `DEK-Info` encryption of PEM: the key is MD5 over password and initial value, one round. */
+export function decryptDekInfo(
+  dekInfo: string,
+  encrypted: Uint8Array,
   password: string,
-  salt: Uint8Array,
-  iterations: number,
-  id: 1 | 2 | 3,
-  bytes: number,
-): Buffer {
+  work: Work,
+): Uint8Array | undefined {
+  const [name = '', ivHex = ''] = dekInfo.split(',').map((part) => part.trim())
+  const cipher = DEK_CIPHERS[name.toUpperCase()]
+  if (cipher === undefined)
+    throw new DerError('is encrypted with a cipher that is not known here (DEK-Info in its header)')
+  const [openssl, keyBytes, ivBytes] = cipher
+  if (!/^([0-9A-Fa-f]{2})+$/.test(ivHex) || ivHex.length !== 2 * ivBytes)
+    throw new DerError('has an initial value of a wrong length (DEK-Info in its header)')
+  const iv = Buffer.from(ivHex, 'hex')
+  const parts: Buffer[] = []
+  for (let made = 0; made < keyBytes; made += 16) {
+    const before = parts.at(-1) ?? Buffer.alloc(0)
+    parts.push(hash('md5', Buffer.concat([before, Buffer.from(password), iv.subarray(0, 8)]), 'buffer'))
+  }
+  return decipher(openssl, Buffer.concat(parts).subarray(0, keyBytes), iv, encrypted, work)
+}
+
+const DEK_CIPHERS: Record<string, [name: string, keyBytes: number, ivBytes: number]> = {
+  'AES-128-CBC': ['aes-128-cbc', 16, 16],
+  'AES-192-CBC': ['aes-192-cbc', 24, 16],
+  'AES-256-CBC': ['aes-256-cbc', 32, 16],
+  'DES-EDE3-CBC': ['des-ede3-cbc', 24, 8],
+}
+
+export interface Pkcs12Derivation {
+  digest: string
+  password: Password
+  salt: Uint8Array
+  iterations: number
+  /** 1 derives a key, 2 an initial value, 3 a key for the integrity code. */
+  id: 1 | 2 | 3
+  bytes: number
+}
+
+/** RFC 7292, B.2, paid for before it starts, every block of it. */
+export function pkcs12Key(derivation: Pkcs12Derivation, work: Work): Buffer {
+  const { digest: algorithm, password, salt, iterations, id, bytes } = derivation
   const block = algorithm === 'sha384' || algorithm === 'sha512' ? 128 : 64
-  // UTF-16 with a closing zero (B.1).
-  const text = Buffer.from(`${password}\0`, 'utf16le').swap16()
+  // UTF-16 with a closing zero (B.1); no password at all is no bytes.
+  const text = password === null ? Buffer.alloc(0) : Buffer.from(`${password}\0`, 'utf16le').swap16()
   const fill = (source: Uint8Array) => {
     const length = block * Math.ceil(source.length / block)
     return length === 0 ? Buffer.alloc(0) : Buffer.alloc(length, source)
   }
-  const diversifier = Buffer.alloc(block, id)
   const state = Buffer.concat([fill(salt), fill(text)])
+  const blocks = Math.ceil(bytes / DIGEST_BYTES[algorithm]!)
+  work.spend(
+    blocks *
+      (Math.max(1, iterations) * iterationPrice(algorithm) + state.length * STATE_BYTE + DERIVED_BLOCK),
+    'password hashing',
+  )
+  const diversifier = Buffer.alloc(block, id)
   const result: Buffer[] = []
-  for (let made = 0; made < bytes; ) {
-    let digest: Buffer = hash(algorithm, Buffer.concat([diversifier, state]), 'buffer')
-    for (let i = 1; i < iterations; i++) digest = hash(algorithm, digest, 'buffer')
+  for (let made = 0; made < blocks; made++) {
+    const first = hash(algorithm, Buffer.concat([diversifier, state]), 'buffer')
+    const digest = hashAgain(algorithm, first, iterations - 1)
     result.push(digest)
-    made += digest.length
     const addend = Buffer.alloc(block, digest)
     for (let start = 0; start < state.length; start += block) {
       let carry = 1
@@ -215,6 +252,6 @@ export function pkcs12Key(
   return Buffer.concat(result).subarray(0, bytes)
 }
 
-export function pkcs12MacCost(iterations: number): number {
-  return PKCS12_STEP * iterations
-}
+/** Hashing the state and counting it up, byte by byte in JavaScript. */
+const STATE_BYTE = 1 / 16
+const DERIVED_BLOCK = 16

@@ -1,4 +1,5 @@
 import { ANY_EXTENDED_KEY_USAGE, type NameConstraints, SERVER_AUTH } from './extensions.ts'
+import type { Work } from './limits.ts'
 import { violatedConstraint } from './name-constraints.ts'
 import { policyProblem } from './policies.ts'
 import { printable } from './printable.ts'
@@ -35,6 +36,7 @@ export interface PathOptions {
   at: Date
   anchors: readonly X509[]
   pool: readonly X509[]
+  work: Work
   /** Certificates between leaf and anchor that are not self-issued; a server sends no more than a few. */
   maxIntermediates?: number
 }
@@ -49,7 +51,7 @@ export interface PathSearch {
 }
 
 export const MOST_INTERMEDIATES = 10
-/** A signature costs up to a millisecond; a real bundle needs fewer than ten. */
+/** A real bundle needs fewer than ten. */
 const MOST_SIGNATURES = 100
 const MOST_PATHS = 32
 
@@ -65,7 +67,7 @@ export function findPath(leaf: X509, options: PathOptions): PathSearch {
 
   const consider = (certificates: X509[]): boolean => {
     if (++paths > MOST_PATHS) search.exhausted = true
-    const path: Path = { certificates, problems: validatePath(certificates, options.at) }
+    const path: Path = { certificates, problems: validatePath(certificates, options.at, options.work) }
     if (search.path === undefined || path.problems.length < search.path.problems.length) search.path = path
     return path.problems.length === 0
   }
@@ -74,7 +76,7 @@ export function findPath(leaf: X509, options: PathOptions): PathSearch {
     const pair = `${subject.certificate.fingerprint} ${issuer.certificate.fingerprint}`
     if (!known.has(pair)) {
       if (++signatures > MOST_SIGNATURES) search.exhausted = true
-      known.set(pair, !search.exhausted && isSignedBy(subject, issuer))
+      known.set(pair, !search.exhausted && isSignedBy(subject, issuer, options.work))
     }
     return known.get(pair)!
   }
@@ -130,9 +132,10 @@ export function isValidAt(x509: X509, at: Date): boolean {
 
 /**
  * RFC 5280, 6.1, with the anchor checked like a CA of the path, as browsers do with locally added roots.
- * Signatures are the search's business. Never throws.
+ * Signatures are the search's business. Throws nothing but `TooMuchWork`.
  */
-export function validatePath(certificates: readonly X509[], at: Date): PathProblem[] {
+export function validatePath(certificates: readonly X509[], at: Date, work: Work): PathProblem[] {
+  work.spend(pathPrice(certificates), 'validating a path')
   const problems: PathProblem[] = []
   const anchor = certificates.length - 1
   const constraints: NameConstraints[] = []
@@ -188,6 +191,20 @@ export function validatePath(certificates: readonly X509[], at: Date): PathProbl
   return problems
 }
 
+/** In rounds: every name is held against every constraint above it, and policies from level to level. */
+function pathPrice(certificates: readonly X509[]): number {
+  let names = 0
+  let bases = 0
+  let policies = 0
+  for (const { extensions, subject } of certificates) {
+    names += (extensions.subjectAlternativeName?.length ?? 0) + subject.rdns.length
+    const { permitted = [], excluded = [] } = extensions.nameConstraints ?? {}
+    bases += permitted.length + excluded.length
+    policies += (extensions.certificatePolicies?.length ?? 0) + (extensions.policyMappings?.length ?? 0)
+  }
+  return 20 * certificates.length + names * bases + certificates.length * policies
+}
+
 /**
  * The authority key identifier contradicts the issuer. The signature would hold all the same, and Chromium takes it for a
  * hint; OpenSSL and with it much else does not find the issuer then.
@@ -237,7 +254,7 @@ export function weakKey(key: PublicKey): string | undefined {
   if (key.algorithm === 'RSA') {
     if (key.bits < 2048) return `an RSA key of only ${key.bits} bits`
     if (key.bits > MOST_RSA_BITS) return `an RSA key of ${key.bits} bits`
-    return key.weakExponent ? 'an RSA key with a useless exponent' : undefined
+    return key.weakExponent ? 'an RSA key with an exponent that nobody takes' : undefined
   }
   if (key.algorithm === 'ECC')
     return key.curve === 'P-256' || key.curve === 'P-384' || key.curve === 'P-521'

@@ -1,5 +1,5 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
-import { Secret } from '../base/secret.ts'
+import type { Secret } from '../base/secret.ts'
 import { derFromBer } from './ber.ts'
 import {
   childrenOf,
@@ -14,14 +14,9 @@ import {
   sequenceOf,
   Tag,
 } from './der.ts'
+import { DIGEST_BYTES } from './iterated-hash.ts'
 import { TooMuchWork, type Work } from './limits.ts'
-import {
-  decryptWithPassword,
-  pbkdf2CostOf,
-  pbkdf2Key,
-  pkcs12Key,
-  pkcs12MacCost,
-} from './password-encryption.ts'
+import { decryptWithPassword, type Password, pbkdf2Key, pkcs12Key } from './password-encryption.ts'
 import { type KeyProblem, type KeyResult, readPlainKey } from './private-key.ts'
 
 const DATA = '1.2.840.113549.1.7.1'
@@ -47,22 +42,23 @@ export interface Pkcs12 {
 
 /**
  * Opens a PKCS#12 (RFC 7292) as OpenSSL 3 (PBES2, SHA-256), OpenSSL 1, Windows and Java (3DES, RC2, SHA-1) write it, and
- * with the newer PBMAC1 (RFC 9579). The passwords are tried in order, the empty one last. Every derivation is
- * paid for before it starts, also those that only show inside an opened layer. Throws `DerError`.
+ * with the newer PBMAC1 (RFC 9579). The passwords are tried in order, then the empty one, then none at all. Every
+ * derivation is paid for before it starts, also those that only show inside an opened layer. Throws `DerError`.
  */
 export function readPkcs12(
   bytes: Uint8Array,
   passwords: readonly Secret[],
   work: Work,
 ): Pkcs12 | { problem: KeyProblem } {
-  const [version, authSafe, macData] = sequenceOf(readDer(derFromBer(bytes)), 'PKCS#12')
+  const [version, authSafe, macData] = sequenceOf(readDer(derFromBer(bytes, work)), 'PKCS#12')
   if (readSmallInteger(version) !== 3) throw new DerError('is a PKCS#12 of a version that is not known here')
   const safe = dataOf(authSafe)
-  for (const password of [...passwords, new Secret('')]) {
+  const tried: Password[] = [...new Set([...passwords.map((password) => password.reveal()), '']), null]
+  for (const password of tried) {
     try {
-      if (macData !== undefined && !macFits(macData, safe, password.reveal(), work)) continue
+      if (macData !== undefined && !macFits(macData, safe, password, work)) continue
       const opened: Pkcs12 = { certificates: [], keys: [] }
-      if (readSafe(safe, password.reveal(), work, opened)) return opened
+      if (readSafe(safe, password, work, opened)) return opened
     } catch (thrown) {
       if (thrown instanceof TooMuchWork)
         return { problem: { code: 'too-much-work', message: thrown.message } }
@@ -95,28 +91,32 @@ function dataOf(contentInfo: DerNode | undefined): Uint8Array {
   return octetsOf(childrenOf(content)[0])
 }
 
-function macFits(macData: DerNode, safe: Uint8Array, password: string, work: Work): boolean {
+function macFits(macData: DerNode, safe: Uint8Array, password: Password, work: Work): boolean {
   const [digestInfo, saltNode, iterationsNode] = sequenceOf(macData, 'integrity code')
   const [algorithm, expectedNode] = sequenceOf(digestInfo, 'integrity code')
   const [oidNode, parameters] = sequenceOf(algorithm, 'integrity code')
   const expected = octetsOf(expectedNode)
   const oid = readOid(oidNode)
-  let digest = DIGESTS[oid]
+  const digest =
+    oid === PBMAC1
+      ? HMAC_DIGESTS[readOid(sequenceOf(sequenceOf(parameters, 'integrity code')[1], 'integrity code')[0])]
+      : DIGESTS[oid]
+  if (digest === undefined) throw new DerError(`has an integrity code that is not known here (${oid})`)
+  const bytes = DIGEST_BYTES[digest]!
+  // Both sides are as long as the hash; what a file claims beyond that is nothing but work.
+  if (expected.length !== bytes)
+    throw new DerError(`has an integrity code of ${expected.length} bytes where ${digest} makes ${bytes}`)
   let key: Buffer
   if (oid === PBMAC1) {
-    const [derivation, scheme] = sequenceOf(parameters, 'integrity code')
-    digest = HMAC_DIGESTS[readOid(sequenceOf(scheme, 'integrity code')[0])]
-    if (digest === undefined) throw new DerError('has an integrity code that is not known here')
-    work.hash(pbkdf2CostOf(derivation))
-    key = pbkdf2Key(derivation, password, expected.length)
+    // Knows no difference between the empty password and none.
+    if (password === null) return false
+    key = pbkdf2Key(sequenceOf(parameters, 'integrity code')[0], password, bytes, work)
   } else {
-    if (digest === undefined) throw new DerError(`has an integrity code that is not known here (${oid})`)
     const iterations = iterationsNode === undefined ? 1 : readSmallInteger(iterationsNode)
-    work.hash(pkcs12MacCost(iterations))
-    key = pkcs12Key(digest, password, octetsOf(saltNode), iterations, 3, expected.length)
+    key = pkcs12Key({ digest, password, salt: octetsOf(saltNode), iterations, id: 3, bytes }, work)
   }
-  const actual = createHmac(digest, key).update(safe).digest()
-  return actual.length === expected.length && timingSafeEqual(actual, expected)
+  work.spend(safe.length / 32, 'the integrity code')
+  return timingSafeEqual(createHmac(digest, key).update(safe).digest(), expected)
 }
 
 const HMAC_DIGESTS: Record<string, string> = {
@@ -126,8 +126,8 @@ const HMAC_DIGESTS: Record<string, string> = {
 }
 
 /** False if the password does not open every layer. */
-function readSafe(safe: Uint8Array, password: string, work: Work, into: Pkcs12): boolean {
-  for (const contentInfo of sequenceOf(readDer(derFromBer(safe)), 'list of contents')) {
+function readSafe(safe: Uint8Array, password: Password, work: Work, into: Pkcs12): boolean {
+  for (const contentInfo of sequenceOf(readDer(derFromBer(safe, work)), 'list of contents')) {
     const [type, content] = sequenceOf(contentInfo, 'content')
     const oid = readOid(type)
     if (oid === DATA) {
@@ -148,11 +148,17 @@ function implicitOctets(node: DerNode): Uint8Array {
   return node.constructed ? Buffer.concat(childrenOf(node).map(octetsOf)) : node.value
 }
 
-function readBags(contents: Uint8Array, password: string, work: Work, into: Pkcs12, depth: number): boolean {
+function readBags(
+  contents: Uint8Array,
+  password: Password,
+  work: Work,
+  into: Pkcs12,
+  depth: number,
+): boolean {
   if (depth > DEEPEST) throw new DerError('is nested too deeply')
   let bags: DerNode[]
   try {
-    bags = sequenceOf(readDer(derFromBer(contents)), 'list of bags')
+    bags = sequenceOf(readDer(derFromBer(contents, work)), 'list of bags')
   } catch (thrown) {
     // Without an integrity code a wrong password shows only here.
     if (thrown instanceof DerError && !(thrown instanceof TooMuchWork)) return false

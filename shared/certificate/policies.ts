@@ -75,12 +75,15 @@ function applyMappings(
   mappings: { issuer: string; subject: string }[],
   allowed: boolean,
 ): void {
-  for (const issuer of new Set(mappings.map((mapping) => mapping.issuer))) {
+  const mapped = new Map<string, Set<string>>()
+  for (const { issuer, subject } of mappings) {
+    const subjects = mapped.get(issuer)
+    if (subjects === undefined) mapped.set(issuer, new Set([subject]))
+    else subjects.add(subject)
+  }
+  const any = level.has(ANY_POLICY)
+  for (const [issuer, subjects] of mapped) {
     if (!allowed) level.delete(issuer)
-    else if (level.has(issuer) || level.has(ANY_POLICY))
-      level.set(
-        issuer,
-        new Set(mappings.filter((mapping) => mapping.issuer === issuer).map((mapping) => mapping.subject)),
-      )
+    else if (any || level.has(issuer)) level.set(issuer, subjects)
   }
 }

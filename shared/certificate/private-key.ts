@@ -1,10 +1,11 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto'
 import { Secret } from '../base/secret.ts'
 import type { PublicKeyAlgorithm } from './bundle.ts'
-import { childrenOf, DerError, type DerNode, isUniversal, readDer, readOid, sequenceOf, Tag } from './der.ts'
+import { DerError, expectUniversal, isUniversal, readDer, sequenceOf, Tag } from './der.ts'
+import { type KeyForm, kindOfKey } from './key-shape.ts'
 import type { Work } from './limits.ts'
 import { TooMuchWork } from './limits.ts'
-import { derivationCost } from './password-encryption.ts'
+import { decryptDekInfo, decryptWithPassword } from './password-encryption.ts'
 import type { PemBlock } from './pem.ts'
 import { readPublicKey } from './public-key.ts'
 
@@ -28,7 +29,7 @@ export interface KeyProblem {
 
 export type KeyResult = { key: FoundKey } | { problem: KeyProblem }
 
-const KEY_LABELS: Record<string, 'pkcs8' | 'pkcs1' | 'sec1' | 'encrypted'> = {
+const KEY_LABELS: Record<string, KeyForm | 'encrypted'> = {
   'PRIVATE KEY': 'pkcs8',
   'RSA PRIVATE KEY': 'pkcs1',
   'EC PRIVATE KEY': 'sec1',
@@ -46,88 +47,91 @@ export function readKeyBlock(block: PemBlock, passwords: readonly Secret[], work
   const form = KEY_LABELS[block.label]
   if (form === undefined) return unreadable(`is of the unknown kind ${block.label}`)
   if (form === 'encrypted') return readEncryptedKey(block.der, passwords, work)
-  if (block.headers['Proc-Type']?.includes('ENCRYPTED')) return readOldEncryptedKey(block, passwords, work)
+  if (block.headers['Proc-Type']?.includes('ENCRYPTED')) {
+    const dekInfo = block.headers['DEK-Info'] ?? ''
+    return tryPasswords(passwords, work, block.der.length, form, (password) =>
+      decryptDekInfo(dekInfo, block.der, password, work),
+    )
+  }
   return readPlainKey(block.der, form, work)
 }
 
-/** A key without encryption, in DER. Tries the forms if none is named. Never throws. */
-export function readPlainKey(
-  der: Uint8Array,
-  form: 'pkcs8' | 'pkcs1' | 'sec1' | undefined,
-  work: Work,
-): KeyResult {
-  return guarded(work, () => {
-    const fields = sequenceOf(readDer(der), 'private key')
-    const kind =
-      form ??
-      (isUniversal(fields[1], Tag.sequence)
-        ? 'pkcs8'
-        : isUniversal(fields[1], Tag.octetString)
-          ? 'sec1'
-          : 'pkcs1')
-    const named = kind === 'pkcs8' ? keyKindOf(fields[1]) : undefined
-    if (named === 'SM2' || isSm2Sec1(kind, fields)) return { key: { ...plainFacts('SM2', der), bits: 256 } }
-    try {
-      return { key: openKey(createPrivateKey({ key: Buffer.from(der), format: 'der', type: kind })) }
-    } catch {
-      return unreadable('is damaged or of a kind that is not known here')
-    }
-  })
+/**
+ * A key without encryption, in DER. Tries the forms if none is named. Only what `kindOfKey` has looked at reaches
+ * OpenSSL, which computes with whatever sizes a key claims. Never throws.
+ */
+export function readPlainKey(der: Uint8Array, form: KeyForm | undefined, work: Work): KeyResult {
+  return guarded(work, der.length, () => plainKey(der, form))
 }
 
-/** PKCS#8 `EncryptedPrivateKeyInfo` (RFC 5958, 8018). */
+function plainKey(der: Uint8Array, form: KeyForm | undefined): KeyResult {
+  const fields = sequenceOf(readDer(der), 'private key')
+  const type =
+    form ??
+    (isUniversal(fields[1], Tag.sequence)
+      ? 'pkcs8'
+      : isUniversal(fields[1], Tag.octetString)
+        ? 'sec1'
+        : 'pkcs1')
+  if (kindOfKey(type, fields) === 'SM2') return { key: { ...plainFacts('SM2', der), bits: 256 } }
+  try {
+    return { key: openKey(createPrivateKey({ key: Buffer.from(der), format: 'der', type })) }
+  } catch {
+    return unreadable('is damaged or of a kind that is not known here')
+  }
+}
+
+/** PKCS#8 `EncryptedPrivateKeyInfo` (RFC 5958, 8018). Never throws. */
 export function readEncryptedKey(der: Uint8Array, passwords: readonly Secret[], work: Work): KeyResult {
-  return guarded(work, () => {
-    const [algorithm] = sequenceOf(readDer(der), 'encrypted private key')
-    const rounds = derivationCost(algorithm)
-    return tryPasswords(passwords, work, rounds, (passphrase) =>
-      createPrivateKey({ key: Buffer.from(der), format: 'der', type: 'pkcs8', passphrase }),
+  return tryPasswords(passwords, work, der.length, 'pkcs8', (password) => {
+    const [algorithm, encrypted] = sequenceOf(readDer(der), 'encrypted private key')
+    return decryptWithPassword(
+      algorithm,
+      expectUniversal(encrypted, Tag.octetString, 'encrypted key').value,
+      password,
+      work,
     )
   })
 }
 
-/** OpenSSL's old `DEK-Info` encryption: one round of MD5, whatever the cipher. */
-function readOldEncryptedKey(block: PemBlock, passwords: readonly Secret[], work: Work): KeyResult {
-  const body =
-    Buffer.from(block.der)
-      .toString('base64')
-      .match(/.{1,64}/g) ?? []
-  const head = `Proc-Type: 4,ENCRYPTED\nDEK-Info: ${block.headers['DEK-Info'] ?? ''}`
-  const pem = `-----BEGIN ${block.label}-----\n${head}\n\n${body.join('\n')}\n-----END ${block.label}-----\n`
-  return guarded(work, () =>
-    tryPasswords(passwords, work, 1, (passphrase) =>
-      createPrivateKey({ key: pem, format: 'pem', passphrase }),
-    ),
-  )
-}
-
+/** Opened here and not by OpenSSL, so that what comes out of it is looked at before OpenSSL computes with it. */
 function tryPasswords(
   passwords: readonly Secret[],
   work: Work,
-  rounds: number,
-  open: (password: string) => KeyObject,
+  bytes: number,
+  form: KeyForm,
+  open: (password: string) => Uint8Array | undefined,
 ): KeyResult {
-  if (passwords.length === 0)
-    return { problem: { code: 'password-missing', message: 'is encrypted, and no password is configured' } }
-  for (const password of passwords) {
-    work.hash(rounds)
-    try {
-      return { key: openKey(open(password.reveal())) }
-    } catch {
-      // The wrong password and a damaged key cannot be told apart: padding is all there is to go by.
+  return guarded(work, bytes, () => {
+    if (passwords.length === 0)
+      return { problem: { code: 'password-missing', message: 'is encrypted, and no password is configured' } }
+    for (const password of passwords) {
+      const opened = open(password.reveal())
+      if (opened === undefined || !isSequence(opened)) continue
+      return plainKey(opened, form)
     }
-  }
-  return {
-    problem: {
-      code: 'password-wrong',
-      message: 'is encrypted, and the configured password does not open it (or it is damaged)',
-    },
+    return {
+      problem: {
+        code: 'password-wrong',
+        message: 'is encrypted, and the configured password does not open it (or it is damaged)',
+      },
+    }
+  })
+}
+
+/** One time in 256 a wrong password leaves a padding that looks right, but hardly ever a sequence as well. */
+function isSequence(opened: Uint8Array): boolean {
+  try {
+    sequenceOf(readDer(opened), 'private key')
+    return true
+  } catch {
+    return false
   }
 }
 
-function guarded(work: Work, read: () => KeyResult): KeyResult {
+function guarded(work: Work, bytes: number, read: () => KeyResult): KeyResult {
   try {
-    work.key()
+    work.key(bytes)
     return read()
   } catch (thrown) {
     if (thrown instanceof TooMuchWork) return { problem: { code: 'too-much-work', message: thrown.message } }
@@ -155,18 +159,4 @@ function plainFacts(algorithm: PublicKeyAlgorithm, der: Uint8Array): FoundKey {
       .match(/.{1,64}/g) ?? []
   const pkcs8 = new Secret(`-----BEGIN PRIVATE KEY-----\n${body.join('\n')}\n-----END PRIVATE KEY-----\n`)
   return { pkcs8, algorithm, bits: 0, spki: undefined, publicObject: undefined }
-}
-
-const SM2_CURVE = '1.2.156.10197.1.301'
-
-function keyKindOf(algorithmId: DerNode | undefined): 'SM2' | undefined {
-  const [, parameters] = sequenceOf(algorithmId, 'key algorithm')
-  return isUniversal(parameters, Tag.oid) && readOid(parameters) === SM2_CURVE ? 'SM2' : undefined
-}
-
-function isSm2Sec1(kind: string, fields: DerNode[]): boolean {
-  const parameters =
-    kind === 'sec1' ? fields.find((field) => field.tagClass === 'context' && field.tag === 0) : undefined
-  const curve = parameters === undefined ? undefined : childrenOf(parameters)[0]
-  return isUniversal(curve, Tag.oid) && readOid(curve) === SM2_CURVE
 }

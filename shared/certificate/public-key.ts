@@ -20,18 +20,26 @@ export interface PublicKey {
   curve: string | undefined
   /** Curve parameters written out instead of named: RFC 5480 (2.1.1) forbids it, and it has been an attack. */
   explicitCurve: boolean
-  /** RSA keys whose public exponent is 1 or even sign nothing. */
+  /** RSA keys whose public exponent is 1 or even sign nothing; one longer than 33 bits BoringSSL refuses. */
   weakExponent: boolean
+  /**
+   * RSA up to 8192 bits, named curves, Ed25519, Ed448. OpenSSL sees no others: it computes with whatever sizes a
+   * key claims, and parameters of a curve have kept it in a loop for ever (CVE-2022-0778).
+   */
+  forOpenssl: boolean
+  /** What checking one signature with it costs, in rounds of HMAC-SHA-256. */
+  signaturePrice: number
   /** DER of the SubjectPublicKeyInfo. */
   spki: Uint8Array
-  /** For `node:crypto`; undefined where OpenSSL cannot read it. Made when first asked for. */
+  /** For `node:crypto`; undefined where OpenSSL must not or cannot read it. Made when first asked for. */
   object(): KeyObject | undefined
 }
 
 /** Nobody issues longer ones, and every use of them costs a visible moment. */
 export const MOST_RSA_BITS = 8192
 
-const CURVES: Record<string, [name: string, bits: number]> = {
+/** The curves that certificates are seen on, by object identifier. Only these reach OpenSSL; SM2 does not. */
+export const CURVES: Record<string, [name: string, bits: number]> = {
   '1.2.840.10045.3.1.1': ['P-192', 192],
   '1.3.132.0.33': ['P-224', 224],
   '1.2.840.10045.3.1.7': ['P-256', 256],
@@ -63,8 +71,11 @@ export function readPublicKey(node: DerNode): PublicKey {
     curve: undefined,
     explicitCurve: false,
     weakExponent: false,
+    forOpenssl: false,
+    signaturePrice: SLOWEST_SIGNATURE,
     spki: node.raw,
     object: () => {
+      if (!facts.forOpenssl) return undefined
       if (object === null) {
         try {
           object = createPublicKey({ key: Buffer.from(node.raw), format: 'der', type: 'spki' })
@@ -79,12 +90,15 @@ export function readPublicKey(node: DerNode): PublicKey {
     const [modulus, exponent] = sequenceOf(readDer(bits.bytes), 'RSA public key').map((n) => readInteger(n))
     facts.algorithm = oid.endsWith('.10') ? 'RSA-PSS' : 'RSA'
     facts.bits = modulus === undefined ? 0 : bitLength(modulus)
-    const last = exponent?.at(-1) ?? 0
-    facts.weakExponent = last % 2 === 0 || (exponent?.length === 1 && last === 1)
+    facts.weakExponent = exponent === undefined || !isUsableExponent(exponent)
+    facts.forOpenssl = facts.bits <= MOST_RSA_BITS && !facts.weakExponent
+    facts.signaturePrice = RSA_SIGNATURE * Math.max(1, facts.bits / 2048) ** 2
   } else if (oid === '1.2.840.10045.2.1') {
     if (isUniversal(parameters, Tag.oid)) {
       const curve = readOid(parameters)
       const [name, size] = CURVES[curve] ?? [curve, 0]
+      facts.forOpenssl = curve in CURVES && name !== 'SM2'
+      if (name === 'P-256') facts.signaturePrice = P256_SIGNATURE
       facts.algorithm = name === 'SM2' ? 'SM2' : 'ECC'
       facts.curve = name
       facts.bits = size
@@ -96,11 +110,24 @@ export function readPublicKey(node: DerNode): PublicKey {
     const [algorithm, size] = OTHER_KEYS[oid] ?? ['unknown', 0]
     facts.algorithm = algorithm
     facts.bits = size
+    facts.forOpenssl = algorithm === 'Ed25519' || algorithm === 'Ed448'
   }
   return facts
 }
 
-function bitLength(integer: Uint8Array): number {
+/** Prices in rounds of HMAC-SHA-256, measured and rounded up; generic curves (brainpool, P-521) are the slowest. */
+const RSA_SIGNATURE = 200
+const P256_SIGNATURE = 500
+const SLOWEST_SIGNATURE = 10_000
+
+/** Odd, above 1, and at most the 33 bits that BoringSSL (Chromium) takes. */
+export function isUsableExponent(exponent: Uint8Array): boolean {
+  const bits = bitLength(exponent)
+  return bits > 1 && bits <= 33 && exponent.at(-1)! % 2 === 1
+}
+
+/** Of a number in big-endian bytes, leading zeros not counted. */
+export function bitLength(integer: Uint8Array): number {
   const start = integer.findIndex((byte) => byte !== 0)
   return start < 0 ? 0 : (integer.length - start) * 8 - Math.clz32(integer[start]!) + 24
 }

@@ -1,6 +1,7 @@
 import { digestOf } from '../base/names.ts'
 import type { Bundle, CheckResult, Reading, Repair, UploadedObject } from './bundle.ts'
 import { examine, type Found, type FoundObject, type ReadOptions } from './found.ts'
+import { TooMuchWork, type Work } from './limits.ts'
 import { issuersOf, orderChain, unique } from './order-chain.ts'
 import { nameOf } from './path.ts'
 import { printable, printableList } from './printable.ts'
@@ -31,6 +32,15 @@ export interface AssembleOptions extends Pick<ReadOptions, 'judgedBy'> {
 
 /** Decides what belongs together; see `readObjects`. */
 export function assemble(found: Found, options: AssembleOptions = {}): Reading {
+  try {
+    return assembled(found, options)
+  } catch (thrown) {
+    if (!(thrown instanceof TooMuchWork)) throw thrown
+    return unreadable('too-much-work', `What is in this folder ${thrown.message}.`)
+  }
+}
+
+function assembled(found: Found, options: AssembleOptions): Reading {
   if (found.problems.length > 0)
     return { kind: 'unreadable', problems: [...found.problems, ...found.keyProblems] }
   const clientCa = found.objects
@@ -50,7 +60,7 @@ export function assemble(found: Found, options: AssembleOptions = {}): Reading {
   const usable = pool.filter(
     (certificate) => !maybeClientCa.includes(certificate) || matchingKey(certificate, keys) !== undefined,
   )
-  const leafs = chooseLeaf(usable, keys)
+  const leafs = chooseLeaf(usable, keys, found.work)
   if ('problem' in leafs) return { kind: 'unreadable', problems: [leafs.problem] }
   const { leaf, key } = leafs
   if (leaf === undefined) {
@@ -71,13 +81,14 @@ export function assemble(found: Found, options: AssembleOptions = {}): Reading {
 
   const home = found.objects.find((object) => object.certificates.includes(leaf))
   const candidates = pool.filter((certificate) => !isOtherLeaf(certificate, leaf, leafs.others))
-  let ordered = orderChain(leaf, candidates, { together: home?.certificates, judgedBy: options.judgedBy })
+  const order = { together: home?.certificates, judgedBy: options.judgedBy, work: found.work }
+  let ordered = orderChain(leaf, candidates, order)
   const notes: Repair[] = []
   if (maybeClientCa.length > 0) {
     const serving = [leaf, ...ordered.chain]
     const isIssuer = serving.some(
       (certificate) =>
-        maybeClientCa.includes(certificate) || issuersOf(certificate, maybeClientCa).length > 0,
+        maybeClientCa.includes(certificate) || issuersOf(certificate, maybeClientCa, found.work).length > 0,
     )
     if (isIssuer) notes.push(CA_CRT_IS_ISSUER)
     else {
@@ -85,10 +96,7 @@ export function assemble(found: Found, options: AssembleOptions = {}): Reading {
       ordered = orderChain(
         leaf,
         candidates.filter((certificate) => !maybeClientCa.includes(certificate)),
-        {
-          together: home?.certificates,
-          judgedBy: options.judgedBy,
-        },
+        order,
       )
     }
   }
@@ -131,13 +139,14 @@ interface LeafChoice {
 function chooseLeaf(
   certificates: readonly X509[],
   keys: readonly FoundKey[],
+  work: Work,
 ): LeafChoice | { problem: CheckResult } {
   const all = unique(certificates)
   const keyed = all.filter((certificate) => matchingKey(certificate, keys) !== undefined)
   const endEntities = all.filter((certificate) => certificate.extensions.basicConstraints?.ca !== true)
   // Each question costs a signature; a crowd of candidates is ambiguous anyway.
   const issued = (certificate: X509) =>
-    all.length <= MOST_CANDIDATES && all.some((other) => issuersOf(other, [certificate]).length > 0)
+    all.length <= MOST_CANDIDATES && all.some((other) => issuersOf(other, [certificate], work).length > 0)
   let leafs = preferEndEntities(keyed)
   if (leafs.length === 0) {
     const outer = endEntities.filter((certificate) => !issued(certificate))
@@ -189,7 +198,8 @@ function byAge(a: X509, b: X509): number {
 function covers(newer: X509, older: X509): boolean {
   // RSA and ECDSA side by side are a pair for one domain, not a renewal and its predecessor.
   if (newer.certificate.algorithm !== older.certificate.algorithm) return false
-  return older.certificate.names.every((name) => newer.certificate.names.includes(name))
+  const names = new Set(newer.certificate.names)
+  return older.certificate.names.every((name) => names.has(name))
 }
 
 function isOtherLeaf(certificate: X509, leaf: X509, others: readonly X509[]): boolean {

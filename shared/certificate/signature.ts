@@ -9,7 +9,7 @@ import {
   sequenceOf,
   Tag,
 } from './der.ts'
-import { MOST_RSA_BITS, type PublicKey } from './public-key.ts'
+import type { PublicKey } from './public-key.ts'
 
 export interface SignatureAlgorithm {
   /** `SHA256-RSA`, `SHA384-ECDSA`, `Ed25519`, … or the object identifier. */
@@ -105,7 +105,7 @@ const KEYS_OF_SCHEME: Record<SignatureAlgorithm['scheme'], readonly string[]> = 
   rsa: ['RSA'],
   'rsa-pss': ['RSA', 'RSA-PSS'],
   ecdsa: ['ECC'],
-  dsa: ['DSA'],
+  dsa: [],
   eddsa: ['Ed25519', 'Ed448'],
   sm2: [],
   unknown: [],
@@ -119,8 +119,7 @@ export function signatureIsValid(
   key: PublicKey,
 ): boolean {
   const { scheme, hash, saltLength } = algorithm
-  if (!KEYS_OF_SCHEME[scheme].includes(key.algorithm) || key.explicitCurve || key.bits > MOST_RSA_BITS)
-    return false
+  if (!KEYS_OF_SCHEME[scheme].includes(key.algorithm) || !key.forOpenssl) return false
   if (hash === undefined && scheme !== 'eddsa') return false
   const object = key.object()
   if (object === undefined) return false

@@ -13,7 +13,7 @@ export function looksLike(bytes: Uint8Array): BinaryKind | undefined {
   // PKCS#12 and PKCS#7 of some tools (NSS, Windows, Java) come in BER with indefinite lengths.
   if (bytes[1] === 0x80) return looksLikeBer(bytes.subarray(2))
   try {
-    const [first, second, third] = childrenOf(readDerPrefix(bytes))
+    const [first, second, third] = childrenOf(readDerPrefix(bytes), 3)
     if (first === undefined) return undefined
     if (is(first, Tag.oid))
       return Buffer.from(first.value).toString('hex') === SIGNED_DATA ? 'pkcs7' : undefined
@@ -25,7 +25,7 @@ export function looksLike(bytes: Uint8Array): BinaryKind | undefined {
     }
     if (!is(first, Tag.sequence)) return undefined
     if (is(second, Tag.octetString)) return 'encrypted-key'
-    const [version] = childrenOf(first)
+    const [version] = childrenOf(first, 1)
     return is(second, Tag.sequence) && (isContext(version, 0) || is(version, Tag.integer))
       ? 'certificate'
       : undefined

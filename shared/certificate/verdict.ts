@@ -1,6 +1,7 @@
 import type { Bundle, CheckResult } from './bundle.ts'
 import { checks } from './checks.ts'
 import { type Facts, gatherFacts, type JudgeOptions } from './facts.ts'
+import { TooMuchWork } from './limits.ts'
 
 export type { JudgeOptions, Served } from './facts.ts'
 export type { Trust } from './trust.ts'
@@ -15,14 +16,26 @@ export interface Verdict {
 
 /** Pure: the same bundle, instant and trust give the same verdict. Never throws for what a bundle holds. */
 export function judge(bundle: Bundle, options: JudgeOptions): Verdict {
-  return judgeFacts(gatherFacts(bundle, options))
+  return judgeWithFacts(bundle, options).verdict
 }
 
-/** The same for facts that were gathered before. */
-export function judgeFacts(facts: Facts): Verdict {
-  const results = checks.flatMap((check) => check(facts) ?? [])
-  return {
-    decision: results.some((check) => check.result === 'refused') ? 'refuse' : 'accept',
-    checks: results,
+/** The same with what the checks looked at, where it did not cost too much to find out. */
+export function judgeWithFacts(
+  bundle: Bundle,
+  options: JudgeOptions,
+): { verdict: Verdict; facts: Facts | undefined } {
+  try {
+    const facts = gatherFacts(bundle, options)
+    const results = checks.flatMap((check) => check(facts) ?? [])
+    const decision = results.some((check) => check.result === 'refused') ? 'refuse' : 'accept'
+    return { verdict: { decision, checks: results }, facts }
+  } catch (thrown) {
+    if (!(thrown instanceof TooMuchWork)) throw thrown
+    const check: CheckResult = {
+      code: 'too-much-work',
+      result: 'refused',
+      message: `The certificates are not judged: what they hold ${thrown.message}.`,
+    }
+    return { verdict: { decision: 'refuse', checks: [check] }, facts: undefined }
   }
 }

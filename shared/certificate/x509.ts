@@ -20,6 +20,7 @@ import {
 import { commonNameOf, type DistinguishedName, readDistinguishedName } from './distinguished-name.ts'
 import { Extension, type Extensions, NOT_PROCESSED, readExtension } from './extensions.ts'
 import { ipText } from './general-name.ts'
+import type { Work } from './limits.ts'
 import { pemBlock } from './pem.ts'
 import { printable } from './printable.ts'
 import { type PublicKey, readPublicKey } from './public-key.ts'
@@ -154,8 +155,12 @@ export function readX509(bytes: Uint8Array): X509 {
   return x509
 }
 
-/** OpenSSL's opinion: what it cannot read, no gateway built on it will serve. */
-export function opensslReads(certificate: Certificate): boolean {
+/**
+ * OpenSSL's opinion: what it cannot read, no gateway built on it will serve. It decodes the key at once, so it is not
+ * asked about keys that are not for it; those are refused for what they are.
+ */
+export function opensslReads({ certificate, publicKey }: X509): boolean {
+  if (!publicKey.forOpenssl) return true
   try {
     new X509Certificate(certificate.der)
     return true
@@ -164,9 +169,17 @@ export function opensslReads(certificate: Certificate): boolean {
   }
 }
 
-/** `issuer`'s key made the signature on `x509`. Says nothing about whether it was allowed to. */
-export function isSignedBy(x509: X509, issuer: X509): boolean {
-  return signatureIsValid(x509.signatureAlgorithm, x509.signedBytes, x509.signature, issuer.publicKey)
+/**
+ * `issuer`'s key made the signature on `x509`. Says nothing about whether it was allowed to. Throws `TooMuchWork`
+ * before a signature that costs more than is left.
+ */
+export function isSignedBy(x509: X509, issuer: X509, work: Work): boolean {
+  const { publicKey } = issuer
+  const question = `${x509.certificate.fingerprint} ${issuer.certificate.fingerprint}`
+  const price = publicKey.signaturePrice + x509.signedBytes.length / 32
+  return work.once(question, price, 'checking signatures', () =>
+    signatureIsValid(x509.signatureAlgorithm, x509.signedBytes, x509.signature, publicKey),
+  )
 }
 
 function readExtensions(field: DerNode | undefined, violations: Violation[]) {

@@ -107,11 +107,6 @@ describe('the key', () => {
       ['-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:secp256k1'],
       'key-algorithm: curve-not-supported',
     ],
-    [
-      'an unnamed curve',
-      ['-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-256', '-pkeyopt', 'ec_param_enc:explicit'],
-      'key-algorithm: curve-not-named',
-    ],
     ['RSA 1024', ['-algorithm', 'RSA', '-pkeyopt', 'rsa_keygen_bits:1024'], 'key-algorithm: key-too-short'],
     [
       'RSA-PSS',
