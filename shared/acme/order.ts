@@ -9,6 +9,8 @@ import { open, seal } from './envelope.ts'
 import { belongsTo, isKeyOfType, newKey } from './keys.ts'
 import { covers } from './names.ts'
 import type { AcmeAccount, AcmeOrder } from './port.ts'
+import { refusesKey } from './problems.ts'
+import { rememberIssuance } from './refusal.ts'
 import { authorityKey, type IssuedRecord, type OrderRecord } from './state.ts'
 
 /** After these the order cannot lead to a certificate any more: its record goes, and the next attempt is a new one. */
@@ -56,9 +58,10 @@ export async function runOrder(context: OrderContext): Promise<IssuedRecord> {
     } catch (thrown) {
       if (context.signal?.aborted) throw thrown
       const failure = asFailure(thrown)
+      const droppedKey = dropRefusedKey(context, failure)
       await afterFailure(context, failure)
       const anew = failure.code === 'acme.account-unknown' || failure.code === 'acme.order-gone'
-      if (!anew || begun >= beginnings) throw failure
+      if ((!anew && !droppedKey) || begun >= beginnings) throw failure
       context.log.info('the order begins anew', { failure })
     }
   }
@@ -87,13 +90,7 @@ export async function deliver(
   const key = await open(record.key, requireSecret(context.secret), keyPurpose(context.name))
   const leaf = new X509Certificate(record.certificate)
   // A crash after the drop: the rotation was quicker than the note about it.
-  if (fingerprintOf(leaf) !== context.inService) {
-    const folder = keys.incoming(context.name)
-    const type = { contentType: 'application/x-pem-file' }
-    // The key first: a certificate without its key would be the half that alarms people.
-    await context.store.put(`${folder}privkey.pem`, key.reveal(), type)
-    await context.store.put(`${folder}fullchain.pem`, record.certificate, type)
-  }
+  if (fingerprintOf(leaf) !== context.inService) await drop(context, key, record.certificate)
   const issued: IssuedRecord = {
     directory: record.directory,
     fingerprint: fingerprintOf(leaf),
@@ -101,10 +98,13 @@ export async function deliver(
     notBefore: new Date(leaf.validFrom).toISOString(),
     notAfter: new Date(leaf.validTo).toISOString(),
     leaf: leaf.toString(),
-    ...(context.request.reuseKey && { key: record.key }),
+    key: record.key,
+    certificate: record.certificate,
+    authority: id,
     at: context.clock.now().toISOString(),
   }
   context.state.issued = issued
+  delete context.state.refusal
   // Orders at other authorities are superseded; what they show is taken down as leftovers.
   for (const other of Object.values(context.state.orders)) {
     for (const { solver, placement, presentedAt } of Object.values(other.challenges)) {
@@ -115,6 +115,18 @@ export async function deliver(
   context.state.waits = {}
   await context.save()
   return issued
+}
+
+/** The key first: a certificate without its key would be the half that alarms people. */
+export async function drop(
+  { name, store }: Pick<OrderContext, 'name' | 'store'>,
+  key: Secret,
+  certificate: string,
+): Promise<void> {
+  const folder = keys.incoming(name)
+  const type = { contentType: 'application/x-pem-file' }
+  await store.put(`${folder}privkey.pem`, key.reveal(), type)
+  await store.put(`${folder}fullchain.pem`, certificate, type)
 }
 
 async function advance(context: OrderContext): Promise<IssuedRecord> {
@@ -323,6 +335,7 @@ async function fetchCertificate(
   }
   record.certificate = chain.endsWith('\n') ? chain : `${chain}\n`
   record.status = 'delivering'
+  rememberIssuance(context.state, context.clock.now(), record.names, leaf)
   await context.save()
   context.progress(
     `certificate issued, valid until ${new Date(leaf.validTo).toISOString().slice(0, 10)}: ${fingerprintOf(leaf).slice(0, 12)}…`,
@@ -341,6 +354,23 @@ function canGoOn(context: OrderContext, record: OrderRecord): boolean {
   )
 }
 
+/**
+ * The CA refuses the key itself (weak, blocked, known to be compromised), and `reuseKey` would ask with the same one
+ * for ever: the kept key goes, and the next order takes a new one. RFC 8555 has `badPublicKey` for it; CAs that
+ * find the key inside the signing request say `badCSR`.
+ */
+function dropRefusedKey(context: OrderContext, failure: Failure): boolean {
+  const { issued, orders } = context.state
+  const record = orders[authorityKey(context.authority)]
+  const kept = issued?.key
+  if (record?.status !== 'finalizing' || !refusesKey(failure) || kept?.data !== record.key.data) return false
+  delete issued?.key
+  context.warnings.push(
+    `The CA refused the key that reuseKey kept for ${context.name}: a new one takes its place.`,
+  )
+  return true
+}
+
 async function afterFailure(context: OrderContext, failure: Failure): Promise<void> {
   const id = authorityKey(context.authority)
   const record = context.state.orders[id]
@@ -355,7 +385,8 @@ async function afterFailure(context: OrderContext, failure: Failure): Promise<vo
   if (!answered) await takeDown(context, record)
 }
 
-function readLeaf(chain: string): X509Certificate | undefined {
+/** Undefined where the text is not PEM. */
+export function readLeaf(chain: string): X509Certificate | undefined {
   try {
     return new X509Certificate(chain)
   } catch {
@@ -376,6 +407,6 @@ export function fingerprintOf(leaf: X509Certificate): string {
   return leaf.fingerprint256.replaceAll(':', '').toLowerCase()
 }
 
-function keyPurpose(name: string): string {
+export function keyPurpose(name: string): string {
   return `the certificate ${name}`
 }

@@ -143,6 +143,12 @@ export function problemFailure(problem: Problem, context: ProblemContext): Failu
   })
 }
 
+/** Whether it is the certificate's key that the CA does not want, said at once or as the end of the order. */
+export function refusesKey(failure: Failure): boolean {
+  const type = shortType({ type: failure.facts.problem as string })
+  return type === 'badPublicKey' || type === 'badCSR'
+}
+
 /** `rejectedIdentifier: Policy forbids issuing (blocked.example: rejectedIdentifier: …)`. */
 export function problemSentence(problem: Problem, status?: number): string {
   const type = shortType(problem) ?? (status === undefined ? 'no type given' : `HTTP ${status}`)

@@ -1,20 +1,39 @@
 import type { Clock } from '../base/clock.ts'
 import { asFailure, type Failure, type FailureReport } from '../base/failure.ts'
 import type { Log } from '../base/log.ts'
-import { digestOf } from '../base/names.ts'
+import { digestOf, keys } from '../base/names.ts'
 import type { Secret } from '../base/secret.ts'
 import type { AcmeConfig } from '../config/schema.ts'
 import type { Store } from '../store/port.ts'
 import { cleanLeftovers } from './challenges.ts'
 import { type OrderContext, type Pace, usualPace } from './context.ts'
-import { deliver, runOrder } from './order.ts'
+import { open } from './envelope.ts'
+import {
+  type DomainSeen,
+  type Incumbent,
+  type LeafKnown,
+  type Standing,
+  standingOf,
+  type Witness,
+} from './incumbent.ts'
+import { deliver, drop, fingerprintOf, keyPurpose, readLeaf, runOrder } from './order.ts'
 import type { AcmeServer, Authority, ConnectAcme } from './port.ts'
 import { hostOf } from './problems.ts'
-import { type Due, decide, idOf, incumbentOf, issuerOf, pollRenewalInfo } from './schedule.ts'
+import {
+  type Fate,
+  forgetRefusal,
+  isWorthAnother,
+  limitFailure,
+  partlyFailure,
+  refusalFailure,
+  weeklyLimit,
+} from './refusal.ts'
+import { type Due, decide, idOf, isPartly, issuerOf, pollRenewalInfo } from './schedule.ts'
 import {
   authorityKey,
   type IssuedRecord,
   type OrderRecord,
+  type Refusal,
   type RenewState,
   readState,
   writeState,
@@ -37,10 +56,20 @@ export interface RenewalParts {
   connect: ConnectAcme
   /** `accountKeySecret` of the config: seals account and certificate keys in the store. */
   secret?: Secret | undefined
-  /** The certificate in service, or the newest that was deployed. */
-  current?:
-    | { fingerprint: string; names: string[]; notBefore: Date; notAfter: Date; der?: Uint8Array }
-    | undefined
+  /** What was deployed last, as the rotation's state has it. */
+  current?: LeafKnown | undefined
+  /** What the gateways and their domains show; without it, what was deployed counts as in service. */
+  domains?: readonly DomainSeen[] | undefined
+  /** Other certificates that this tool has deployed. */
+  earlier?: readonly LeafKnown[] | undefined
+  /** What became of a certificate that was delivered. */
+  fateOf?: ((fingerprint: string) => Fate | undefined) | undefined
+  /** The rotation's own checks of a bundle, as far as they need no gateway: whether it would be taken now. */
+  judge?: ((certificatePem: string, key: Secret) => boolean) | undefined
+  /** Digest of the config that the rotation judges by. */
+  config?: string | undefined
+  /** After a rotation: only where it stands now; no CA is asked and nothing is ordered. */
+  lookOnly?: boolean
   /** A person asks: order now, whatever the schedule and our own waits say. */
   force?: boolean
   pace?: Partial<Pace>
@@ -77,6 +106,10 @@ export interface RenewalOutcome {
   /** The order under way, where there is one. */
   order?: { directory: string; url?: string; status: string; startedAt: string }
   delivered?: { directory: string; fingerprint: string; names: string[]; notBefore: string; notAfter: string }
+  /** Issued, and still in `incoming/`: `renewAt` is counted from it, and it is not in service yet. */
+  waiting?: { fingerprint: string; notAfter: string; since: string }
+  /** What clients are served until, who says so, and the domain whose certificate ends first. */
+  inService?: { notAfter: string; by: Witness; host?: string }
 }
 
 /**
@@ -102,6 +135,7 @@ class Tick {
   readonly #state: RenewState
   readonly #servers = new Map<string, AcmeServer>()
   readonly warnings: string[] = []
+  #standingNow: Standing | undefined
   #written: string
 
   constructor(parts: RenewalParts, state: RenewState) {
@@ -116,33 +150,122 @@ class Tick {
     await this.#cleanUp()
     // What was issued already is delivered before anything else: no CA, schedule or wait may stand in its way.
     for (const [id, record] of Object.entries(state.orders)) {
-      if (record.status === 'delivering') return await this.#delivered(await deliver(this.#base(), id))
+      if (record.status === 'delivering' && parts.lookOnly !== true)
+        return await this.#delivered(await deliver(this.#base(), id))
     }
     this.#forgetStrangers()
-    const incumbent = incumbentOf(parts.current, state.issued)
-    const serverOf = (authority: Authority) => this.#server(authority)
+    const fate = await this.#fate()
+    const standing = this.#standing(fate === 'waiting')
     let due: Due
     try {
-      await pollRenewalInfo(parts, state, incumbent, serverOf)
+      if (parts.lookOnly !== true)
+        await pollRenewalInfo(parts, state, standing.incumbent, (authority) => this.#server(authority))
     } finally {
-      due = decide(parts, state, incumbent)
+      due = decide(parts, state, standing)
+      this.#noteFate(fate, standing, due)
       await this.#save()
     }
     const underWay = Object.values(state.orders).some(({ status }) => status === 'finalizing')
     if (!due.due && !underWay && parts.force !== true) {
       await this.#rest()
-      return this.#outcome(
-        'not-due',
-        due,
-        `${parts.name} is not due before ${instantText(due.renewAt)}: ${due.reason}.`,
-      )
+      return this.#outcome('not-due', due, this.#restingText(due))
     }
-    return await this.#attempt(due, incumbent)
+    if (parts.lookOnly === true) return this.#outcome('waiting', due, `${parts.name} is due: ${due.reason}.`)
+    const again = await this.#deliverAgain()
+    return again ? await this.#delivered(again, acceptedNow) : await this.#attempt(due)
   }
 
-  async #attempt(due: Due, incumbent: ReturnType<typeof incumbentOf>): Promise<RenewalOutcome> {
+  /** What became of the newest certificate that was ordered here. Only what lies in `incoming/` waits. */
+  async #fate(): Promise<Fate | 'waiting' | 'gone' | undefined> {
+    const { name, store, signal, current, fateOf } = this.#parts
+    const { issued } = this.#state
+    if (issued === undefined) return undefined
+    const lying = await store.get(`${keys.incoming(name)}fullchain.pem`, { ...(signal && { signal }) })
+    const leaf = lying && readLeaf(Buffer.from(lying.bytes).toString('utf8'))
+    if (leaf && fingerprintOf(leaf) === issued.fingerprint) return 'waiting'
+    if (issued.fingerprint === current?.fingerprint) return { is: 'deployed' }
+    return fateOf?.(issued.fingerprint) ?? 'gone'
+  }
+
+  #standing(waits: boolean): Standing {
+    const { current, domains = [], earlier } = this.#parts
+    const { issued } = this.#state
+    const ordered = issued && {
+      fingerprint: issued.fingerprint,
+      names: issued.names,
+      notBefore: new Date(issued.notBefore),
+      notAfter: new Date(issued.notAfter),
+      leaf: issued.leaf,
+    }
+    const deployed = current && { ...current, leaf: current.leaf ?? leafOf(ordered, current) }
+    const standing = standingOf({ domains, deployed, issued: ordered && { ...ordered, waits }, earlier })
+    this.#standingNow = standing
+    return standing
+  }
+
+  /** A certificate that is not in service is told of once, and its successor waits longer each time. */
+  #noteFate(fate: Fate | 'waiting' | 'gone' | undefined, standing: Standing, due: Due): void {
+    const { name, current, settings, lookOnly } = this.#parts
+    const { issued, refusal } = this.#state
+    const partly = lookOnly !== true && isPartly(this.#parts, standing, due)
+    if (partly && current && refusal?.fingerprint !== current.fingerprint) {
+      const { host, notAfter } = standing.incumbent as Incumbent
+      const failure = partlyFailure(name, host, notAfter)
+      this.#noteRefusal({ fingerprint: current.fingerprint, at: '', by: 'partly', config: '' }, failure)
+    }
+    if (issued === undefined || fate === undefined || fate === 'waiting') return
+    if (fate !== 'gone' && fate.is !== 'refused') {
+      if (!partly) forgetRefusal(this.#state, settings.reuseKey)
+      return
+    }
+    const at = fate === 'gone' ? '' : fate.at
+    if (refusal?.fingerprint === issued.fingerprint && refusal.at === at) return
+    const by = fate === 'gone' ? 'gone' : fate.by
+    const config = (fate !== 'gone' && fate.config) || this.#parts.config || ''
+    const failure = refusalFailure(name, issued, fate === 'gone' ? undefined : fate)
+    this.#noteRefusal({ fingerprint: issued.fingerprint, at, by, config }, failure)
+  }
+
+  #noteRefusal(refusal: Refusal, failure: Failure): void {
+    const { authorities, clock, random } = this.#parts
+    const state = this.#state
+    state.refusal = refusal
+    const authority =
+      authorities.find((one) => authorityKey(one) === state.issued?.authority) ??
+      authorities.find(({ directory }) => directory === state.issued?.directory)
+    if (authority === undefined) return
+    const id = authorityKey(authority)
+    const request = requestDigest(this.#parts, authority)
+    const wait = nextWait(clock.now(), state.refused?.[id], failure, request, random(), true)
+    state.refused = { ...state.refused, [id]: wait }
+    state.waits[id] = wait
+  }
+
+  /** The kept certificate, once more into `incoming/`, where the rotation's own checks would take it now. */
+  async #deliverAgain(): Promise<IssuedRecord | undefined> {
+    const { clock, config = '', judge, secret, name } = this.#parts
+    const { refusal, issued, again: before } = this.#state
+    const now = clock.now()
+    if (refusal === undefined || refusal.fingerprint !== issued?.fingerprint || judge === undefined) return
+    if (issued.certificate === undefined || issued.key === undefined || secret === undefined) return
+    const served = this.#standingNow?.inService?.notAfter ?? new Date(0)
+    if (Date.parse(issued.notAfter) <= Math.max(now.getTime(), served.getTime())) return
+    // Another passphrase: then it is lost, and the next order stands on its own.
+    const key = await open(issued.key, secret, keyPurpose(name)).catch(() => undefined)
+    if (key === undefined) return
+    const accepted = judge(issued.certificate, key)
+    if (!isWorthAnother({ refusal, accepted, config, before, now })) return
+    this.#state.again = { at: now.toISOString(), config }
+    delete this.#state.refusal
+    await this.#save()
+    await drop(this.#parts, key, issued.certificate)
+    return issued
+  }
+
+  async #attempt(due: Due): Promise<RenewalOutcome> {
     const parts = this.#parts
     const state = this.#state
+    const incumbent = this.#standingNow?.incumbent
     const failures: Failure[] = []
     const waits: Date[] = []
     for (const authority of this.#inOrder()) {
@@ -156,7 +279,10 @@ class Tick {
         const issuer = incumbent && issuerOf(parts, state, incumbent.fingerprint)
         const predecessor =
           issuer === authority && incumbent?.leaf !== undefined ? idOf(incumbent.leaf) : undefined
+        const free =
+          state.orders[id] === undefined ? weeklyLimit(state, parts.clock.now(), parts.names) : undefined
         try {
+          if (free) throw limitFailure(parts.name, free, state.refused?.[id]?.failure)
           this.#begin(due, authority)
           return await this.#delivered(await runOrder(this.#context(authority, predecessor)), due, failures)
         } catch (thrown) {
@@ -164,7 +290,8 @@ class Tick {
           const failure = asFailure(thrown)
           if (failure.code.startsWith('store.')) throw failure
           failures.push(failure)
-          state.waits[id] = nextWait(parts.clock.now(), wait, failure, request, parts.random())
+          state.waits[id] = nextWait(parts.clock.now(), wait, failure, request, parts.random(), free && true)
+          if (free) state.waits[id].notBefore = free.toISOString()
           waits.push(attemptAt(state.waits[id], request, due.emergency, false))
           parts.log.error('order failed', { failure, directory: authority.directory })
           await this.#save()
@@ -194,6 +321,21 @@ class Tick {
     const begun = (authority: Authority) =>
       this.#state.orders[authorityKey(authority)]?.status === 'finalizing' ? 0 : 1
     return [...this.#parts.authorities].sort((a, b) => begun(a) - begun(b))
+  }
+
+  #restingText({ renewAt, reason }: Due): string {
+    const { name } = this.#parts
+    const waits = this.#waiting()
+    return waits
+      ? `A certificate for ${name}, valid until ${waits.notAfter.slice(0, 10)}, was issued and waits in incoming/${name}/ for its rotation.`
+      : `${name} is not due before ${instantText(renewAt)}: ${reason}.`
+  }
+
+  #waiting(): RenewalOutcome['waiting'] {
+    const { issued } = this.#state
+    if (issued === undefined || this.#standingNow?.incumbent?.by !== 'incoming') return undefined
+    const { fingerprint, notAfter, at } = issued
+    return { fingerprint, notAfter, since: at }
   }
 
   /** Nothing is due (somebody has uploaded a certificate meanwhile): what was begun for it ends. */
@@ -281,13 +423,21 @@ class Tick {
     return { ...this.#base(), authority, server: this.#server(authority), replaces }
   }
 
-  async #delivered(issued: IssuedRecord, due?: Due, failures: Failure[] = []): Promise<RenewalOutcome> {
-    const { name, current } = this.#parts
+  async #delivered(
+    issued: IssuedRecord,
+    due?: Pick<Due, 'reason'>,
+    failures: Failure[] = [],
+  ): Promise<RenewalOutcome> {
+    const { name } = this.#parts
     const { directory, fingerprint, names, notBefore, notAfter } = issued
-    const next = decide(this.#parts, this.#state, incumbentOf(current, this.#state.issued))
+    const next = decide(this.#parts, this.#state, this.#standing(true))
     await this.#save()
     const reason = due?.reason ?? 'a certificate issued earlier was waiting'
-    const sentence = `A new certificate, valid until ${notAfter.slice(0, 10)}, was issued by ${hostOf(directory)} and dropped into incoming/${name}/.`
+    const until = `valid until ${notAfter.slice(0, 10)}`
+    const sentence =
+      due === acceptedNow
+        ? `The certificate, ${until}, that ${hostOf(directory)} issued and the rotation refused is acceptable now and was dropped into incoming/${name}/ again.`
+        : `A new certificate, ${until}, was issued by ${hostOf(directory)} and dropped into incoming/${name}/.`
     return this.#outcome('delivered', { renewAt: next.renewAt, reason }, sentence, {
       delivered: { directory, fingerprint, names, notBefore, notAfter },
       failures: failures.map((failure) => failure.toJSON()),
@@ -312,6 +462,8 @@ class Tick {
     const order = Object.values(this.#state.orders)[0]
     const over = status === 'not-due' || status === 'delivered'
     const failing = over ? undefined : failingOf(this.#state, more.notBefore)
+    const waiting = this.#waiting()
+    const served = this.#standingNow?.inService
     return {
       certificate: this.#parts.name,
       status,
@@ -321,6 +473,14 @@ class Tick {
       sentence,
       failures: [],
       ...(failing && { failing }),
+      ...(waiting && { waiting }),
+      ...(served && {
+        inService: {
+          notAfter: served.notAfter.toISOString(),
+          by: served.by,
+          ...(served.host !== undefined && { host: served.host }),
+        },
+      }),
       warnings: [...this.warnings],
       ...(order && {
         order: {
@@ -335,6 +495,14 @@ class Tick {
   }
 }
 
+/** Why a kept certificate is delivered again. */
+const acceptedNow = { reason: 'it was refused before and would be accepted now' }
+
+/** Both are one certificate: then the bytes of one are those of the other. */
+function leafOf(ordered: LeafKnown | undefined, { fingerprint }: LeafKnown): LeafKnown['leaf'] {
+  return ordered?.fingerprint === fingerprint ? ordered.leaf : undefined
+}
+
 /** `2026-11-22 08:15 UTC`. */
 function instantText(at: Date): string {
   return `${at.toISOString().slice(0, 16).replace('T', ' ')} UTC`
@@ -342,13 +510,15 @@ function instantText(at: Date): string {
 
 /** Another request is worth another attempt, whatever became of the last one. */
 function requestDigest(parts: RenewalParts, authority: Authority): string {
-  const { directory, email, profile, externalAccount, solver, caPem } = authority
+  const { directory, email, profile, preferredChain, externalAccount, solver, caPem } = authority
   const asked = [
     parts.names,
     parts.settings.key,
     directory,
     email,
     profile,
+    // Another chain is another bundle: a wait after a refused one is over.
+    ...(preferredChain === undefined ? [] : [preferredChain]),
     externalAccount?.keyId,
     solver.id,
     caPem,

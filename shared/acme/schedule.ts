@@ -1,52 +1,25 @@
 import { X509Certificate } from 'node:crypto'
 import { hour, minute } from '../base/clock.ts'
 import { asFailure } from '../base/failure.ts'
+import type { Incumbent, Standing } from './incumbent.ts'
 import { covers } from './names.ts'
 import type { AcmeServer, Authority } from './port.ts'
 import type { RenewalParts } from './renew.ts'
 import { isEmergency, renewAt } from './renew-at.ts'
 import { nextPoll, renewalInfoId } from './renewal-info.ts'
-import type { IssuedRecord, RenewState } from './state.ts'
-
-/** The certificate that a renewal would replace. */
-export interface Incumbent {
-  fingerprint: string
-  names: string[]
-  notBefore: Date
-  notAfter: Date
-  /** DER or PEM; undefined where only its facts are known (no renewal information then). */
-  leaf: Uint8Array | string | undefined
-}
+import type { RenewState } from './state.ts'
 
 export interface Due {
   renewAt: Date
   reason: string
   due: boolean
+  /** Because of names that were never ordered, whatever the dates say. */
+  lacking: boolean
   emergency: boolean
 }
 
-/**
- * The newer of what is in service and what was ordered last: a bundle that waits for its rotation, or that the
- * rotation refused, must not be ordered a second time.
- */
-export function incumbentOf(
-  current: RenewalParts['current'],
-  issued: IssuedRecord | undefined,
-): Incumbent | undefined {
-  const ordered = issued && {
-    fingerprint: issued.fingerprint,
-    names: issued.names,
-    notBefore: new Date(issued.notBefore),
-    notAfter: new Date(issued.notAfter),
-    leaf: issued.leaf,
-  }
-  if (current === undefined) return ordered
-  if (ordered !== undefined && ordered.notBefore >= current.notBefore) return ordered
-  return { ...current, leaf: current.der }
-}
-
 /** Stores the instant: drawn once per certificate, moved only by the config and the CA's window. */
-export function decide(parts: RenewalParts, state: RenewState, incumbent: Incumbent | undefined): Due {
+export function decide(parts: RenewalParts, state: RenewState, { incumbent, inService }: Standing): Due {
   const now = parts.clock.now()
   const fingerprint = incumbent?.fingerprint ?? ''
   const known = state.schedule?.fingerprint === fingerprint ? state.schedule : undefined
@@ -69,8 +42,22 @@ export function decide(parts: RenewalParts, state: RenewState, incumbent: Incumb
     renewAt: lacking.length > 0 ? now : at,
     reason: lacking.length > 0 ? `it lacks ${lacking.join(', ')}` : reasonText(planned.reason),
     due: lacking.length > 0 || at.getTime() <= now.getTime(),
-    emergency: incumbent !== undefined && isEmergency(now, incumbent, parts.settings.before),
+    lacking: lacking.length > 0,
+    emergency: [incumbent, inService].some((one) => one && isEmergency(now, one, parts.settings.before)),
   }
+}
+
+/**
+ * Whether only a domain that was left behind makes it due: what was deployed last is not due itself, and another
+ * order would most likely end like the one before.
+ */
+export function isPartly(parts: RenewalParts, { incumbent }: Standing, due: Due): boolean {
+  const { clock, current, settings } = parts
+  if (current === undefined || incumbent === undefined || incumbent.by === 'incoming') return false
+  if (!due.due || due.lacking || incumbent.fingerprint === current.fingerprint) return false
+  const now = clock.now()
+  const own = { now, validity: current, renewalInfo: undefined, before: settings.before, random: 0 }
+  return renewAt(own).at > now
 }
 
 /**
@@ -85,6 +72,8 @@ export async function pollRenewalInfo(
 ): Promise<void> {
   if (incumbent?.leaf === undefined) return
   const now = parts.clock.now()
+  // RFC 9773, section 4.3: a certificate that has expired is not asked about any more.
+  if (incumbent.notAfter <= now) return
   const { fingerprint } = incumbent
   const stored = state.renewalInfo?.fingerprint === fingerprint ? state.renewalInfo : undefined
   if (stored !== undefined && Date.parse(stored.pollAt) > now.getTime()) return

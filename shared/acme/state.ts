@@ -22,6 +22,37 @@ export interface RenewState {
   leftovers: { solver: string; placement: Placement }[]
   /** The newest certificate that was ordered here, delivered to `incoming/`. */
   issued?: IssuedRecord
+  /** What became of it, where it is not in service; gone when it is, or when it is delivered again. */
+  refusal?: Refusal
+  /** Growing waits after refusals in a row, by authority key: a delivery does not end these, a certificate in service does. */
+  refused?: Record<string, Wait>
+  /** When a refused bundle was delivered once more, under which rotation config. */
+  again?: { at: string; config: string }
+  /** What was issued lately: nobody orders the same names without end. */
+  issuances?: Issuance[]
+}
+
+/** A delivered certificate that did not get into service. */
+export interface Refusal {
+  fingerprint: string
+  /** When the rotation said so; empty where it did not say anything. */
+  at: string
+  /**
+   * `verdict`: the rotation's own checks, which can be asked again without a gateway · `outside`: a gateway or a
+   * handshake · `gone`: it lies neither in `incoming/` nor in `deployed/`, and nobody said why · `partly`: it is
+   * deployed, and still some domain holds a certificate that ends sooner.
+   */
+  by: 'verdict' | 'outside' | 'gone' | 'partly'
+  /** Digest of the rotation's config it was refused under. */
+  config: string
+}
+
+export interface Issuance {
+  at: string
+  /** Sorted, joined by commas. */
+  names: string
+  /** It counts until then. */
+  until: string
 }
 
 export interface Schedule {
@@ -88,6 +119,8 @@ export interface Wait {
   /** Of the first of these attempts. */
   failingSince?: string
   notBefore: string
+  /** The CA gave a certificate, and the rotation did not take it: another order is no hurry. */
+  refused?: true
   /** The CA itself named this instant (`Retry-After`): nobody overrides it. */
   asked?: string
   /** What was asked for: with another request the wait is over. */
@@ -103,8 +136,12 @@ export interface IssuedRecord {
   notAfter: string
   /** PEM; public. Renewal information needs it. */
   leaf: string
-  /** Only with `reuseKey`: the key for the next order. */
+  /** With `reuseKey` the key for the next order; without it, only until the certificate is in service. */
   key?: Envelope
+  /** Leaf first, only until it is in service: with the key it can be judged and delivered again without an order. */
+  certificate?: string
+  /** Authority key. */
+  authority?: string
   at: string
 }
 

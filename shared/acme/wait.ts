@@ -11,6 +11,14 @@ const most = day
 /** Near expiry an attempt every hour is worth more than politeness towards ourselves. */
 const emergencyMost = hour
 
+/**
+ * After a certificate that the rotation did not take: the next one will hardly be better, and a CA allows five of
+ * the same names in a week. In a row these are spread over it, near expiry a day apart at the most.
+ */
+const refusedFirst = 6 * hour
+const refusedMost = 7 * day
+const refusedEmergencyMost = day
+
 /** The wait after one more failure; `random` from 0 to 1 spreads it by up to a fifth. */
 export function nextWait(
   now: Date,
@@ -18,16 +26,19 @@ export function nextWait(
   failure: Failure,
   request: string,
   random: number,
+  refused = false,
 ): Wait {
   const earlier = before?.request === request ? before : undefined
   const attempts = (earlier?.attempts ?? 0) + 1
-  const own = Math.min(first * 2 ** (attempts - 1), most) * (1 + random / 5)
+  const grown = (refused ? refusedFirst : first) * 2 ** (attempts - 1)
+  const own = Math.min(grown, refused ? refusedMost : most) * (1 + random / 5)
   const asked = failure.retryAfterMs ?? 0
   return {
     attempts,
     since: now.toISOString(),
     failingSince: earlier?.failingSince ?? earlier?.since ?? now.toISOString(),
     notBefore: new Date(now.getTime() + Math.max(own, asked)).toISOString(),
+    ...(refused && { refused }),
     ...(asked > 0 && { asked: new Date(now.getTime() + asked).toISOString() }),
     request,
     failure: failure.toJSON(),
@@ -62,6 +73,7 @@ export function attemptAt(wait: Wait, request: string, emergency: boolean, force
   const asked = wait.asked === undefined ? 0 : Date.parse(wait.asked)
   if (force || wait.request !== request) return new Date(asked)
   const own = Date.parse(wait.notBefore)
-  const capped = emergency ? Math.min(own, Date.parse(wait.since) + emergencyMost) : own
+  const longest = wait.refused ? refusedEmergencyMost : emergencyMost
+  const capped = emergency ? Math.min(own, Date.parse(wait.since) + longest) : own
   return new Date(Math.max(capped, asked))
 }

@@ -1,4 +1,5 @@
-import type { Bundle, CheckResult } from '../certificate/bundle.ts'
+import type { Bundle, CheckResult, UploadedObject } from '../certificate/bundle.ts'
+import { readObjects } from '../certificate/read-objects.ts'
 import { judge, type Served, type Verdict } from '../certificate/verdict.ts'
 import type { Attempt } from './attempt.ts'
 import { readOptions } from './incoming.ts'
@@ -49,6 +50,20 @@ export function judgeInPlace(
     servedBefore && servedBefore.fingerprint !== bundle.leaf.fingerprint ? [servedBefore] : [],
   )
   return judgeBundle(job, parties, bundle, hosts, served)
+}
+
+/**
+ * Whether these objects would be taken now, as far as that can be said without asking a gateway: for a bundle that
+ * was refused and may have become acceptable by time, config or trusted roots.
+ */
+export function wouldAccept(
+  job: Job,
+  parties: Pick<Parties, 'clock'>,
+  objects: readonly UploadedObject[],
+): boolean {
+  const reading = readObjects(objects, readOptions(job, parties))
+  if (reading.kind !== 'complete') return false
+  return judgeBundle(job, parties, reading.bundle, configuredHosts(job)).decision === 'accept'
 }
 
 export function firstRefusal(checks: CheckResult[]): string {

@@ -101,7 +101,7 @@ function wantedOf(domain: DomainConfig): Exclude<DomainConfig, string> {
   return typeof domain === 'string' ? { host: domain } : domain
 }
 
-function findListed(domain: DomainConfig, present: DomainBinding[]): DomainBinding | undefined {
+export function findListed(domain: DomainConfig, present: DomainBinding[]): DomainBinding | undefined {
   const wanted = wantedOf(domain)
   return 'domainId' in wanted
     ? present.find((one) => one.domainId === wanted.domainId && one.groupId === wanted.groupId)

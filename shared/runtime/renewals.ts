@@ -5,9 +5,9 @@ import { asFailure } from '../base/failure.ts'
 import { openJournal, readState } from '../rotation/journal.ts'
 import { inParallel } from '../rotation/parallel.ts'
 import type { Parties } from '../rotation/parties.ts'
-import type { RotationState } from '../rotation/state.ts'
 import type { RenewalFacts } from '../watch/facts.ts'
 import type { Wiring } from '../wire/cloud.ts'
+import { domainsSeen, gatewayLists, type ListsOf } from './in-service.ts'
 import type { JobReport } from './jobs.ts'
 
 /** Orders side by side; a CA's rate limits are per account, not per moment. */
@@ -29,14 +29,15 @@ export async function renewAll(wiring: Wiring, parties: Parties, report: JobRepo
   // The ACME client is loaded only where something may be ordered.
   const { openRenewals } = await import('../wire/renewal.ts')
   const renewal = await openRenewals(wiring, parties)
+  const look = { wiring, listsOf: gatewayLists(parties), lookOnly: false }
   await inParallel(RENEWALS_AT_ONCE, names, async (name) => {
     if (parties.deadline.signal.aborted) return
     try {
-      const outcome = await renewOne(name, parties, renewal)
-      if (!outcome) return
+      const seen = await renewOne(name, parties, renewal, look)
+      if (!seen) return
+      const { outcome } = seen
       renewals.outcomes.push(outcome)
-      const { renewAt, failing } = outcome
-      renewals.facts.set(name, { renewAt, ...(failing && { failing }) })
+      renewals.facts.set(name, seen.facts)
       const failed = outcome.status === 'failed'
       const level = failed ? 'error' : 'info'
       parties.log[level](outcome.sentence, {
@@ -60,37 +61,65 @@ export async function renewAll(wiring: Wiring, parties: Parties, report: JobRepo
 
 type Renewal = Awaited<ReturnType<typeof import('../wire/renewal.ts').openRenewals>>
 
+/**
+ * What was delivered has been rotated, or refused: when each is due now. Nothing is ordered. Where it cannot be
+ * seen, what is known already holds.
+ */
+export async function lookAgain(
+  wiring: Wiring,
+  parties: Parties,
+  names: readonly string[],
+  facts: Map<string, RenewalFacts>,
+): Promise<void> {
+  if (names.length === 0) return
+  const { openRenewals } = await import('../wire/renewal.ts')
+  const renewal = await openRenewals(wiring, parties)
+  const look = { wiring, listsOf: gatewayLists(parties), lookOnly: true }
+  await inParallel(RENEWALS_AT_ONCE, names, async (name) => {
+    try {
+      const seen = await renewOne(name, parties, renewal, look)
+      if (seen) facts.set(name, seen.facts)
+    } catch (thrown) {
+      const failure = asFailure(thrown)
+      parties.log.warn(failure.message, { certificate: name, failure })
+    }
+  })
+}
+
+interface Look {
+  wiring: Wiring
+  listsOf: ListsOf
+  lookOnly: boolean
+}
+
 async function renewOne(
   name: string,
   parties: Parties,
   renewal: Renewal,
-): Promise<RenewalOutcome | undefined> {
+  { wiring, listsOf, lookOnly }: Look,
+): Promise<{ outcome: RenewalOutcome; facts: RenewalFacts } | undefined> {
   const answer = await parties.lease(name)
   if (!answer.held) return undefined
   try {
     const journal = await openJournal(name, parties)
-    const outcome = await renewal.renew(name, inService(journal.state), answer.lease.signal)
-    if (journal.state.renewAt !== outcome.renewAt) {
-      journal.state.renewAt = outcome.renewAt
+    const { state } = journal
+    const job = await wiring.job(name, false)
+    const domains = await domainsSeen(job, parties, state, listsOf)
+    const outcome = await renewal.renew({ state, job, domains, lookOnly }, answer.lease.signal)
+    // What waits for its rotation is not in service: until it is, the instant of what clients are served holds.
+    const { renewAt, waiting, failing } = outcome
+    if (!waiting && state.renewAt !== renewAt) {
+      state.renewAt = renewAt
       await journal.save()
     }
-    return outcome
+    const facts: RenewalFacts = {
+      ...(state.renewAt !== undefined && { renewAt: state.renewAt }),
+      ...(failing && { failing }),
+      ...(waiting && { waiting }),
+    }
+    return { outcome, facts }
   } finally {
     await answer.lease.release()
-  }
-}
-
-/** The certificate that a renewal would replace, as the state file knows it. */
-function inService(state: RotationState) {
-  const { deployed } = state
-  if (!deployed) return undefined
-  const { fingerprint, names, notBefore, notAfter } = deployed
-  return {
-    fingerprint,
-    names,
-    notBefore: new Date(notBefore),
-    notAfter: new Date(notAfter),
-    folder: deployed.folder,
   }
 }
 

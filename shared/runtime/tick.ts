@@ -8,7 +8,7 @@ import type { Wiring } from '../wire/cloud.ts'
 import { gather } from './gather.ts'
 import { CERTIFICATES_AT_ONCE, type JobReport, rotateUploads } from './jobs.ts'
 import { publish } from './publish.ts'
-import { renewAll } from './renewals.ts'
+import { lookAgain, renewAll } from './renewals.ts'
 import { tellAll } from './tell.ts'
 
 /** What a timer's user event can choose; without a choice, all of them in this order. */
@@ -32,6 +32,7 @@ export async function tick(wiring: Wiring, parties: Parties, asked?: readonly st
       .filter(({ status }) => status === 'delivered')
       .map(({ certificate }) => certificate)
     if (names.length > 0) add(report, await rotateUploads(wiring, parties, { names, byPerson: false }))
+    await lookAgain(wiring, parties, names, renewals.facts)
   }
   if (jobs.has('retire')) await retireAll(wiring, parties, report)
   if (jobs.has('watch') && !parties.deadline.signal.aborted) {

@@ -19,8 +19,10 @@ export interface DomainObservation {
 
 /** What the ordering of a certificate knows about itself. */
 export interface RenewalFacts {
-  /** ISO instant. */
+  /** ISO instant, counted from what is in service. */
   renewAt?: string
+  /** Its successor is issued and waits in `incoming/` for its rotation. */
+  waiting?: { notAfter: string; since: string }
   failing?: { since: string; attempts: number; failure: FailureReport; nextAt?: string }
 }
 

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { authorityConfigs, authorityFrom, challengeOf } from '../acme/authorities.ts'
 import { createHttp01Solver } from '../acme/http-01.ts'
+import type { DomainSeen } from '../acme/incumbent.ts'
 import { namesToOrder } from '../acme/names.ts'
 import type { Authority, ChallengeSolver } from '../acme/port.ts'
 import { type RenewalOutcome, renewDue } from '../acme/renew.ts'
@@ -10,21 +11,25 @@ import { Failure } from '../base/failure.ts'
 import { createDns01Solver } from '../dns/dns-01.ts'
 import { createHuaweiDns } from '../dns/huaweicloud.ts'
 import { createDnsLookup } from '../dns/propagation.ts'
+import { wouldAccept } from '../rotation/decide.ts'
 import { previousBundle } from '../rotation/deployed-bundle.ts'
-import type { Parties } from '../rotation/parties.ts'
+import { fateOf } from '../rotation/fate.ts'
+import type { Job, Parties } from '../rotation/parties.ts'
+import type { RotationState } from '../rotation/state.ts'
+import { bundlesOf, leafOf } from '../runtime/in-service.ts'
 import type { Wiring } from './cloud.ts'
 
-export interface InService {
-  fingerprint: string
-  names: string[]
-  notBefore: Date
-  notAfter: Date
-  /** Under `deployed/<name>/`. */
-  folder: string
+/** What is known of one certificate before it is renewed. */
+export interface BeforeRenewal {
+  state: RotationState
+  job: Job
+  domains: readonly DomainSeen[]
+  /** Only see where it stands: nothing is asked of a CA and nothing ordered. */
+  lookOnly: boolean
 }
 
 export interface OpenRenewals {
-  renew(name: string, current: InService | undefined, lease: AbortSignal): Promise<RenewalOutcome>
+  renew(before: BeforeRenewal, lease: AbortSignal): Promise<RenewalOutcome>
 }
 
 /** Everything a renewal needs, made once per tick: solvers are shared, so that certificates share record sets. */
@@ -65,10 +70,12 @@ export async function openRenewals(wiring: Wiring, parties: Parties): Promise<Op
   }
 
   return {
-    async renew(name, current, lease) {
-      const config = wiring.config.certificates[name]!
+    async renew({ state, job, domains, lookOnly }, lease) {
+      const { name, config } = job
+      const { deployed } = state
       // Renewal information asks by the leaf's own identifiers.
-      const deployed = await previousBundle(await wiring.job(name, false), parties, current)
+      const bundle = await previousBundle(job, parties, deployed)
+      const text = (content: string) => new TextEncoder().encode(content)
       return renewDue({
         name,
         store: parties.store,
@@ -80,7 +87,17 @@ export async function openRenewals(wiring: Wiring, parties: Parties): Promise<Op
         authorities: await authorities(name),
         connect,
         secret: wiring.config.accountKeySecret,
-        current: current && { ...current, ...(deployed ? { der: deployed.leaf.der } : {}) },
+        current: deployed && { ...leafOf(deployed), leaf: bundle?.leaf.der },
+        domains,
+        earlier: bundlesOf(state).map(leafOf),
+        fateOf: (fingerprint) => fateOf(state, fingerprint),
+        judge: (certificatePem, key) =>
+          wouldAccept(job, parties, [
+            { name: 'fullchain.pem', bytes: text(certificatePem) },
+            { name: 'privkey.pem', bytes: text(key.reveal()) },
+          ]),
+        config: job.configDigest,
+        lookOnly,
         progress: ({ kind, sentence }) =>
           parties.progress(
             kind === 'begin'
