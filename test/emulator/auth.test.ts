@@ -170,7 +170,8 @@ describe('requests signed by the official signer', () => {
   interface Change {
     secret?: string
     id?: string
-    at?: Date
+    /** How far the signer's clock is ahead when it signs. */
+    aheadMs?: number
     body?: string
     sent?: string
     token?: string
@@ -178,7 +179,7 @@ describe('requests signed by the official signer', () => {
   }
 
   async function send(method: string, target: string, change: Change = {}) {
-    const at = change.at ?? new Date()
+    const at = new Date(emulator.clock.now().getTime() + (change.aheadMs ?? 0))
     const headers: Record<string, string> = {
       'content-type': 'application/json',
       'X-Project-Id': PROJECT,
@@ -227,14 +228,8 @@ describe('requests signed by the official signer', () => {
     ['a wrong secret', { secret: 'x' }],
     ['an unknown key', { id: 'NOBODY' }],
     ['a changed body', { body: '{"name":"alerts"}', sent: '{"name":"alerts2"}' }],
-    [
-      'a date more than 15 minutes old',
-      { body: '{"name":"alerts"}', at: new Date(Date.now() - 15 * 60_000 - 5_000) },
-    ],
-    [
-      'a date more than 15 minutes ahead',
-      { body: '{"name":"alerts"}', at: new Date(Date.now() + 15 * 60_000 + 5_000) },
-    ],
+    ['a date more than 15 minutes old', { body: '{"name":"alerts"}', aheadMs: -15 * 60_000 - 5_000 }],
+    ['a date more than 15 minutes ahead', { body: '{"name":"alerts"}', aheadMs: 15 * 60_000 + 60_000 }],
     [
       'a token that the key does not have',
       { body: '{"name":"alerts"}', id: 'TEMPORARY', secret: 'temporary', token: 'other' },
@@ -250,7 +245,7 @@ describe('requests signed by the official signer', () => {
     ]
     await emulator.reset(seed({ accessKeys }))
     // The same request without the fault is taken; otherwise the refusal would say nothing.
-    const sound = { ...change, secret: change.id === 'TEMPORARY' ? 'temporary' : KEY.secret, at: new Date() }
+    const sound = { ...change, secret: change.id === 'TEMPORARY' ? 'temporary' : KEY.secret, aheadMs: 0 }
     const token = change.id === 'TEMPORARY' ? { token: 'session' } : {}
     const id = change.id === 'TEMPORARY' ? 'TEMPORARY' : KEY.id
     const { sent, ...honest } = sound
