@@ -250,7 +250,7 @@ describe('requests signed by the official signer', () => {
     const id = change.id === 'TEMPORARY' ? 'TEMPORARY' : KEY.id
     const { sent, ...honest } = sound
     const taken = await send('GET', `/v2/${PROJECT}/apigw/instances`, {
-      at: sound.at,
+      aheadMs: sound.aheadMs,
       secret: sound.secret,
       id,
       ...token,
@@ -278,10 +278,10 @@ describe('requests signed by the official signer', () => {
 
   it('are accepted just inside the tolerated 15 minutes, and by the emulator clock', async () => {
     const query = { instance_id: APIG }
-    expect(outcome(await send('GET', path, { query, at: new Date(Date.now() - 14 * 60_000) }))).toBe('200')
+    expect(outcome(await send('GET', path, { query, aheadMs: -14 * 60_000 }))).toBe('200')
     emulator.clock.advance(3_600_000)
-    expect(outcome(await send('GET', path, { query }))).toBe('401 APIGW.0301')
-    expect(outcome(await send('GET', path, { query, at: new Date(Date.now() + 3_600_000) }))).toBe('200')
+    expect(outcome(await send('GET', path, { query, aheadMs: -3_600_000 }))).toBe('401 APIGW.0301')
+    expect(outcome(await send('GET', path, { query }))).toBe('200')
     emulator.clock.advance(-3_600_000)
   })
 
