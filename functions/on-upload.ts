@@ -12,10 +12,8 @@ export const handler = door(process.env, async (event, { wiring, parties, log })
   const trigger = readEvent(event)
   if (trigger.kind !== 'upload') return { outcomes: [], failures: [] }
   for (const { key, reason } of trigger.ignored) log.debug(`ignored ${key}: ${reason}`)
-  const { rotateUploads } = await jobs()
-  const report = await rotateUploads(wiring, parties, { names: certificatesNamed(trigger), byPerson: false })
-  const { tellAfterUpload } = await import('../shared/runtime/after-upload.ts')
-  await tellAfterUpload(wiring, parties, report)
+  const { rotateThenTell } = await jobs()
+  const report = await rotateThenTell(wiring, parties, certificatesNamed(trigger))
   for (const record of trigger.bad) report.failures.push({ failure: unreadableRecord(record) })
   return report
 })

@@ -86,6 +86,10 @@ export function renderReport(report: JobReport, color: boolean): string {
       `    ${failure.next}`,
     )
   }
+  for (const { job, names } of report.notLookedAt ?? []) {
+    const some = names.slice(0, 5).join(', ') + (names.length > 5 ? ` and ${names.length - 5} more` : '')
+    lines.push(`${paint('yellow', '…')} The time did not suffice for ${job}: ${some}; the next tick goes on.`)
+  }
   if (lines.length === 0) lines.push('Nothing to do: nothing lies in incoming/.')
   return `${lines.join('\n')}\n`
 }

@@ -95,13 +95,13 @@ export async function openSession(options: CommonOptions): Promise<Session> {
 export function tell(command: string, report: JobReport, options: CommonOptions): number {
   const status = exitStatus(report)
   if (options.json) {
-    const { renewals } = report
+    const { renewals, notLookedAt } = report
     const failures = report.failures.map(({ certificate, failure }) => ({
       ...(certificate ? { certificate } : {}),
       ...failure.toJSON(),
     }))
     process.stdout.write(
-      `${JSON.stringify({ command, exitStatus: status, ...(renewals ? { renewals } : {}), outcomes: report.outcomes, failures })}\n`,
+      `${JSON.stringify({ command, exitStatus: status, ...(renewals ? { renewals } : {}), ...(notLookedAt ? { notLookedAt } : {}), outcomes: report.outcomes, failures })}\n`,
     )
   } else if (!options.quiet || status !== 0) {
     process.stdout.write(renderReport(report, useColor(process.stdout)))

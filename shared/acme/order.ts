@@ -35,6 +35,8 @@ const endsFinalized = new Set([
   'acme.key-refused',
   'acme.account-unknown',
 ])
+/** A longer `Retry-After` is a wait of the certificate, not of this invocation. */
+const LONGEST_RETRY_MS = 10_000
 /** An order may have to be begun anew (forgotten by the CA, account unknown); not for ever in one invocation. */
 const beginnings = 2
 
@@ -154,8 +156,10 @@ async function advance(context: OrderContext): Promise<IssuedRecord> {
       if (signal?.aborted) throw thrown
       const failure = asFailure(thrown)
       failed += 1
-      if (failure.kind !== 'again' || failed >= pace.tries) throw failure
-      await clock.sleep(failure.retryAfterMs ?? pace.retryMs * 2 ** (failed - 1), signal)
+      const wait = failure.retryAfterMs ?? pace.retryMs * 2 ** (failed - 1)
+      // A longer wait is not sat out here: it is noted, and others have their turn.
+      if (failure.kind !== 'again' || failed >= pace.tries || wait > LONGEST_RETRY_MS) throw failure
+      await clock.sleep(wait, signal)
     }
   }
 }

@@ -1,6 +1,7 @@
 import { Agent, type Dispatcher, request } from 'undici'
 import type { Clock } from '../base/clock.ts'
 import { Failure, type FailureInit } from '../base/failure.ts'
+import { retryAfterMs } from '../base/retry-after.ts'
 import { hostOf } from './problems.ts'
 
 /** One reply of an ACME server, in the form acme-client reads it. */
@@ -71,13 +72,9 @@ export class AcmeTransport {
     }
   }
 
-  /** Milliseconds that `Retry-After` asks for (seconds or an HTTP date), at least 0. */
+  /** Milliseconds that `Retry-After` asks for, at least 0. */
   retryAfter(reply: AcmeReply): number | undefined {
-    const header = reply.headers['retry-after']?.trim()
-    if (!header) return undefined
-    if (/^\d+$/.test(header)) return Number(header) * 1000
-    const at = Date.parse(header)
-    return Number.isNaN(at) ? undefined : Math.max(0, at - this.#options.clock.now().getTime())
+    return retryAfterMs(reply.headers['retry-after'], this.#options.clock.now())
   }
 
   async close(): Promise<void> {

@@ -8,6 +8,9 @@ export interface Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>
 }
 
+/** Node fires a longer timer at once: a wait of a month would spin. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1
+
 export const systemClock: Clock = {
   now: () => new Date(),
   monotonic: () => performance.now(),
@@ -18,10 +21,16 @@ export const systemClock: Clock = {
         clearTimeout(timer)
         reject(signal?.reason)
       }
-      const timer = setTimeout(() => {
-        signal?.removeEventListener('abort', onAbort)
-        resolve()
-      }, ms)
+      let timer: NodeJS.Timeout
+      const wait = (left: number) => {
+        const part = Math.min(left, LONGEST_TIMER_MS)
+        timer = setTimeout(() => {
+          if (left > part) return wait(left - part)
+          signal?.removeEventListener('abort', onAbort)
+          resolve()
+        }, part)
+      }
+      wait(ms)
       signal?.addEventListener('abort', onAbort, { once: true })
     }),
 }

@@ -1,7 +1,8 @@
 import type { Effect, Facts, FailureKind } from '../base/failure.ts'
 import { Failure } from '../base/failure.ts'
+import { retryAfterMs } from '../base/retry-after.ts'
 import { printable } from './redact.ts'
-import { readReplyError, retryAfterMs } from './reply-error.ts'
+import { readReplyError } from './reply-error.ts'
 import type { ServiceName } from './services.ts'
 import { services } from './services.ts'
 

@@ -33,21 +33,6 @@ export function readReplyError(
   }
 }
 
-/** `Retry-After` in milliseconds: seconds or an HTTP date (RFC 9110, section 10.2.3); undefined when unreadable. */
-export function retryAfterMs(header: string | string[] | undefined, now: Date): number | undefined {
-  const value = (Array.isArray(header) ? header[0] : header)?.trim()
-  if (!value) return undefined
-  if (/^\d+$/.test(value)) return Math.min(Number(value) * 1_000, LONGEST_RETRY_AFTER_MS)
-  // Only the forms of RFC 9110 begin with a weekday; Date.parse alone would also take "1.5" for a date.
-  if (!/^[A-Za-z]{3,9},? /.test(value)) return undefined
-  const at = Date.parse(value)
-  if (Number.isNaN(at)) return undefined
-  return Math.min(Math.max(0, at - now.getTime()), LONGEST_RETRY_AFTER_MS)
-}
-
-/** A broken header must not put a rotation off for years. */
-const LONGEST_RETRY_AFTER_MS = 6 * 3_600_000
-
 function asRecord(value: unknown): Record<string, unknown> | undefined {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
     ? (value as Record<string, unknown>)

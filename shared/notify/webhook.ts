@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { Agent, type Dispatcher } from 'undici'
 import type { Clock } from '../base/clock.ts'
 import { Failure } from '../base/failure.ts'
+import { retryAfterMs } from '../base/retry-after.ts'
 import type { Secret } from '../base/secret.ts'
 import { guardedLookup, isPrivateAddress, privateAddressFailure, type Resolve } from './address.ts'
 import { dingtalk } from './formats/dingtalk.ts'
@@ -193,7 +194,7 @@ function replyFailure(
   const code = verdict.code ?? String(reply.statusCode)
   const redirected = reply.statusCode >= 300 && reply.statusCode < 400
   const throttled = reply.statusCode === 429
-  const retryAfter = Number(reply.headers['retry-after'])
+  const retryAfter = retryAfterMs(reply.headers['retry-after'], options.clock.now())
   return new Failure({
     code: throttled ? 'notify.throttled' : verdict.kind === 'later' ? 'notify.unavailable' : 'notify.refused',
     kind: verdict.kind,
@@ -204,7 +205,7 @@ function replyFailure(
         ? 'The message is kept and sent with the next tick.'
         : 'Check the webhook URL and its secret in rotation.yaml; the receiver may have been removed.',
     facts: { channel: name, status: reply.statusCode, errorCode: code },
-    ...(Number.isFinite(retryAfter) && retryAfter > 0 ? { retryAfterMs: retryAfter * 1_000 } : {}),
+    ...(retryAfter === undefined ? {} : { retryAfterMs: retryAfter }),
   })
 }
 

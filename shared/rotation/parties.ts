@@ -33,7 +33,8 @@ export interface Parties {
   random: () => number
   log: Log
   store: Store
-  lease(name: string): Promise<LeaseAnswer>
+  /** `waitMs`: how long somebody else's claim is waited for at the most; a dead holder's ends within half a minute. */
+  lease(name: string, waitMs?: number): Promise<LeaseAnswer>
   gatewayFor(config: GatewayConfig): Gateway
   /** Undefined where the cloud has no certificate manager (Open Telekom Cloud). */
   manager: Manager | undefined

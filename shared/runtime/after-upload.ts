@@ -6,9 +6,17 @@ import { gatherFor } from './gather.ts'
 import type { JobReport } from './jobs.ts'
 import { lastTickOf, tellAbout } from './tell.ts'
 
-/** People are told about an upload at once, and that the timer stands still if it does. Never fails a rotation. */
-export async function tellAfterUpload(wiring: Wiring, parties: Parties, report: JobReport): Promise<void> {
-  const names = [...new Set(report.outcomes.map(({ certificate }) => certificate))]
+/**
+ * People are told about an upload at once, and that the timer stands still if it does. Never fails a rotation.
+ * `underWay`: certificates whose rotation has not come to an outcome yet.
+ */
+export async function tellAfterUpload(
+  wiring: Wiring,
+  parties: Parties,
+  report: JobReport,
+  underWay: readonly string[] = [],
+): Promise<void> {
+  const names = [...new Set([...report.outcomes.map(({ certificate }) => certificate), ...underWay])]
   if (parties.deadline.signal.aborted) return
   try {
     // A repeated event finds nothing to rotate: then only a timer that stands still is worth the calls below.

@@ -15,10 +15,10 @@ export interface Discovery {
 /**
  * `discover: true`: every certificate at the configured gateways and in SCM, also those this tool did not deploy,
  * and how full the gateways are. Reads only; a place that cannot be read is logged and left out, so that one
- * missing permission does not silence the others.
+ * missing permission does not silence the others. What is seen is put into `found` at once: whoever has no more time
+ * takes what is there.
  */
-export async function discover(wiring: Wiring, parties: Parties): Promise<Discovery> {
-  const found: Discovery = { discovered: [], quotas: [] }
+export async function discover(wiring: Wiring, parties: Parties, found: Discovery): Promise<void> {
   const gateways = new Map<string, { config: GatewayConfig; quota: number | undefined }>()
   const listed = new Set<string>()
   for (const certificate of Object.values(wiring.config.certificates))
@@ -39,7 +39,6 @@ export async function discover(wiring: Wiring, parties: Parties): Promise<Discov
   )
   if (wiring.config.discover && parties.manager)
     await orLog(parties, 'scm', () => lookAtManager(parties, found))
-  return found
 }
 
 async function lookAtGateway(

@@ -8,6 +8,7 @@ import type { Parties } from '../rotation/parties.ts'
 import { rotate } from '../rotation/rotate.ts'
 import type { Outcome } from '../rotation/state.ts'
 import type { Wiring } from '../wire/cloud.ts'
+import { workThenTell } from './time-budget.ts'
 
 /** What came of one job; the shape of every `--json` document and of a function's result. */
 export interface JobReport {
@@ -16,6 +17,8 @@ export interface JobReport {
   failures: { certificate?: string; failure: Failure }[]
   /** What the timer did about certificates that renew themselves. */
   renewals?: RenewalOutcome[]
+  /** What there was no time for, by job: names of certificates, or domains where `watch` did not come to them. */
+  notLookedAt?: { job: string; names: string[] }[]
 }
 
 /** Certificates side by side; each has its own lease and state file. */
@@ -33,7 +36,9 @@ export async function rotateUploads(
   for (const name of names)
     if (!known.includes(name))
       report.failures.push({ certificate: name, failure: unknownName(name, wiring.names) })
+  const late: string[] = []
   await inParallel(CERTIFICATES_AT_ONCE, known, async (name) => {
+    if (parties.deadline.signal.aborted) return void late.push(name)
     try {
       const own = { ...parties, log: parties.log.with({ certificate: name }) }
       const job = await wiring.job(name, asked.byPerson)
@@ -51,7 +56,35 @@ export async function rotateUploads(
       report.failures.push({ certificate: name, failure })
     }
   })
+  notLookedAt(report, 'finish', late)
   return report
+}
+
+/** For an upload: rotates, and tells people in a time that no rotation can take from them. */
+export async function rotateThenTell(
+  wiring: Wiring,
+  parties: Parties,
+  names: readonly string[],
+): Promise<JobReport> {
+  const report: JobReport = { outcomes: [], failures: [] }
+  await workThenTell(
+    parties,
+    async (own) => {
+      const done = await rotateUploads(wiring, own, { names, byPerson: false })
+      Object.assign(report, done)
+    },
+    async (ended) => {
+      const { tellAfterUpload } = await import('./after-upload.ts')
+      if (!ended) notLookedAt(report, 'finish', names)
+      await tellAfterUpload(wiring, parties, report, ended ? [] : names)
+    },
+  )
+  return report
+}
+
+/** Says what a job did not come to; the next tick does. */
+export function notLookedAt(report: JobReport, job: string, names: readonly string[]): void {
+  if (names.length > 0) report.notLookedAt = [...(report.notLookedAt ?? []), { job, names: [...names] }]
 }
 
 function unknownName(name: string, known: string[]): Failure {
@@ -74,6 +107,7 @@ export function exitStatus(report: JobReport): 0 | 1 | 3 {
   // A renewal waits only because an attempt before it failed.
   const unrenewed = report.renewals?.some(({ status }) => status === 'failed' || status === 'waiting')
   if (failed || unrenewed || report.failures.length > 0) return 1
+  if (report.notLookedAt?.length) return 3
   return [...report.outcomes, ...(report.renewals ?? [])].some(({ status }) => status === 'unfinished')
     ? 3
     : 0

@@ -23,7 +23,7 @@ export async function publish(
   options: { ticked: boolean; public: boolean },
 ): Promise<StatusModel> {
   const lastTick: LastTick | undefined = options.ticked
-    ? nextLastTick(gathered.now, gathered.lastTick)
+    ? nextLastTick(gathered.now, gathered.lastTick, gathered.notLookedAt?.domains)
     : gathered.lastTick
   const model = buildStatus({ ...gathered, lastTick, outbox })
   const put = (key: string, text: string, contentType: string) =>

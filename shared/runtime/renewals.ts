@@ -8,7 +8,7 @@ import type { Parties } from '../rotation/parties.ts'
 import type { RenewalFacts } from '../watch/facts.ts'
 import type { Wiring } from '../wire/cloud.ts'
 import { domainsSeen, gatewayLists, type ListsOf } from './in-service.ts'
-import type { JobReport } from './jobs.ts'
+import { type JobReport, notLookedAt } from './jobs.ts'
 
 /** Orders side by side; a CA's rate limits are per account, not per moment. */
 const RENEWALS_AT_ONCE = 4
@@ -30,8 +30,9 @@ export async function renewAll(wiring: Wiring, parties: Parties, report: JobRepo
   const { openRenewals } = await import('../wire/renewal.ts')
   const renewal = await openRenewals(wiring, parties)
   const look = { wiring, listsOf: gatewayLists(parties), lookOnly: false }
+  const late: string[] = []
   await inParallel(RENEWALS_AT_ONCE, names, async (name) => {
-    if (parties.deadline.signal.aborted) return
+    if (parties.deadline.signal.aborted) return void late.push(name)
     try {
       const seen = await renewOne(name, parties, renewal, look)
       if (!seen) return
@@ -53,6 +54,7 @@ export async function renewAll(wiring: Wiring, parties: Parties, report: JobRepo
       report.failures.push({ certificate: name, failure })
     }
   })
+  notLookedAt(report, 'renew', late)
   // Where this tick could not look, what was known before still holds: a silence would read as "solved".
   const unseen = names.filter((name) => !renewals.facts.has(name))
   for (const [name, facts] of await factsOf(unseen, parties)) renewals.facts.set(name, facts)
@@ -141,10 +143,12 @@ async function factsOf(
 ): Promise<Map<string, RenewalFacts>> {
   const facts = new Map<string, RenewalFacts>()
   await inParallel(8, names, async (name) => {
-    const [state, stored] = await Promise.all([
+    // What cannot be read is not known; that it cannot be read is said by whoever looks at that certificate.
+    const read = await Promise.all([
       readState(name, parties),
       parties.store.get(renewKeys.state(name)),
-    ])
+    ]).catch(() => [])
+    const [state, stored] = read
     const failing = stored && failingIn(stored.bytes)
     if (state?.renewAt || failing)
       facts.set(name, { ...(state?.renewAt && { renewAt: state.renewAt }), ...(failing && { failing }) })

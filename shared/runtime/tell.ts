@@ -9,6 +9,7 @@ import { readLastTick } from '../watch/last-tick.ts'
 import type { Notice } from '../watch/notice.ts'
 import { digestsOf, watch, watchOne, watchTimer } from '../watch/watch.ts'
 import type { Wiring } from '../wire/cloud.ts'
+import { limited } from './time-budget.ts'
 
 /** Run memory and outbox are shared by all certificates and both doors; this name guards them. */
 const TELLING_LEASE = 'cert-rotation.telling'
@@ -49,8 +50,9 @@ export async function lastTickOf(parties: Pick<Parties, 'store'>) {
 
 /**
  * Judge, write down, send. What is to be said is in the store before the memory that it was said, and both before
- * anything is sent: a crash in between repeats a message (with the same id) and never loses one. A certificate
- * that somebody is working on is not judged now: what is new about it is still new at the next tick.
+ * anything is sent: a crash in between repeats a message (with the same id) and never loses one. Where somebody is
+ * working on a certificate, people are told all the same (the work may hang, and again in every tick); what was told
+ * is then remembered beside its state file, until that is free.
  */
 async function tell(
   wiring: Wiring,
@@ -64,26 +66,34 @@ async function tell(
   try {
     const before = readOutbox(await textOf(parties, watchKeys.outbox))
     const runMemory = readRunMemory(await textOf(parties, watchKeys.memory))
-    const changed = changedMemories(judge(gathered, runMemory), gathered)
-    const busy = new Set<string>()
-    for (const name of changed.keys()) {
-      const own = await parties.lease(name)
+    // Nothing is concluded about what could not be read.
+    const seen = withKept(without(gathered, gathered.notLookedAt?.certificates ?? new Set()), runMemory)
+    const judged = judge(seen, runMemory)
+    const changed = changedMemories(judged, gathered)
+    const kept: Record<string, AlertMemory> = {}
+    for (const [name, memory] of Object.entries(runMemory.kept ?? {}))
+      if (!judged.memories.has(name) && Object.hasOwn(wiring.config.certificates, name)) kept[name] = memory
+    for (const [name, memory] of changed) {
+      const own = await parties.lease(name, 0)
       if (own.held) held.push(own.lease)
-      else busy.add(name)
+      else {
+        changed.delete(name)
+        kept[name] = memory
+      }
     }
-    const judged = busy.size === 0 ? judge(gathered, runMemory) : judge(without(gathered, busy), runMemory)
+    const remembered = { ...judged.runMemory, kept }
 
     const channels = await wiring.channels()
     const digests = digestsOf(judged.notices, gathered.now, wiring.config.alerts)
     const names = new Set(channels.all.map(({ name }) => name))
     const outbox = queue(before, addressed(digests, channels), names, gathered.now)
     await storeJson(parties, watchKeys.outbox, outbox, before)
-    for (const [name, memory] of changedMemories(judged, gathered)) {
+    for (const [name, memory] of changed) {
       const journal = await openJournal(name, parties)
       journal.state.alerts = memory as unknown as Record<string, unknown>
       await journal.save()
     }
-    await storeJson(parties, watchKeys.memory, judged.runMemory, runMemory)
+    await storeJson(parties, watchKeys.memory, remembered, { ...runMemory, kept: runMemory.kept ?? {} })
     for (const notice of judged.notices)
       parties.log.info(`to tell: ${notice.kind}: ${notice.where.join(', ')}`, {
         step: 'tell',
@@ -91,9 +101,15 @@ async function tell(
       })
 
     const { clock, log, deadline } = parties
-    const sent = await deliver({ channels: channels.all, outbox, clock, log, signal: deadline.signal })
-    await storeJson(parties, watchKeys.outbox, sent, outbox)
-    return sent
+    // Half of what is left: the page and what was not sent are still written.
+    const sending = limited(deadline, clock, deadline.remainingMs() / 2)
+    try {
+      const sent = await deliver({ channels: channels.all, outbox, clock, log, signal: sending.signal })
+      await storeJson(parties, watchKeys.outbox, sent, outbox)
+      return sent
+    } finally {
+      sending.cancel()
+    }
   } finally {
     for (const lease of held) await lease.release()
   }
@@ -104,6 +120,16 @@ function changedMemories(judged: Judged, gathered: Gathered): Map<string, AlertM
     ([name, memory]) => JSON.stringify(gathered.states.get(name)?.alerts) !== JSON.stringify(memory),
   )
   return new Map(changed)
+}
+
+/** What was told while the state file was somebody else's counts as if it stood there. */
+function withKept(gathered: Gathered, { kept = {} }: RunMemory): Gathered {
+  const states = new Map(gathered.states)
+  for (const [name, memory] of Object.entries(kept)) {
+    const state = states.get(name)
+    if (state) states.set(name, { ...state, alerts: memory as unknown as Record<string, unknown> })
+  }
+  return { ...gathered, states }
 }
 
 function without(gathered: Gathered, names: ReadonlySet<string>): Gathered {

@@ -4,12 +4,14 @@ import { inParallel } from '../rotation/parallel.ts'
 import type { Parties } from '../rotation/parties.ts'
 import { retireLeftovers } from '../rotation/retire.ts'
 import type { StatusModel } from '../status/model.ts'
+import type { RenewalFacts } from '../watch/facts.ts'
 import type { Wiring } from '../wire/cloud.ts'
 import { gather } from './gather.ts'
-import { CERTIFICATES_AT_ONCE, type JobReport, rotateUploads } from './jobs.ts'
+import { CERTIFICATES_AT_ONCE, type JobReport, notLookedAt, rotateUploads } from './jobs.ts'
 import { publish } from './publish.ts'
 import { lookAgain, renewAll } from './renewals.ts'
 import { tellAll } from './tell.ts'
+import { workThenTell } from './time-budget.ts'
 
 /** What a timer's user event can choose; without a choice, all of them in this order. */
 export const timerJobs = ['finish', 'renew', 'retire', 'watch'] as const
@@ -24,32 +26,85 @@ export interface TickReport extends JobReport {
 export async function tick(wiring: Wiring, parties: Parties, asked?: readonly string[]): Promise<TickReport> {
   const jobs = chosen(asked)
   const report: TickReport = { outcomes: [], failures: [], renewals: [] }
-  if (jobs.has('finish')) add(report, await rotateUploads(wiring, parties, { byPerson: false }))
-  const renewals = jobs.has('renew') ? await renewAll(wiring, parties, report) : undefined
-  if (renewals) {
-    report.renewals.push(...renewals.outcomes)
-    const names = renewals.outcomes
+  const work: Work = { known: undefined, job: undefined }
+  if (!jobs.has('watch')) await workThrough(wiring, parties, jobs, report, work)
+  else
+    await workThenTell(
+      parties,
+      (own) => workThrough(wiring, own, jobs, report, work),
+      async () => {
+        if (work.job !== undefined) {
+          parties.log.warn(`people are told while ${work.job} is still under way`, { job: work.job })
+          notLookedAt(report, work.job, ['still under way'])
+        }
+        if (!parties.deadline.signal.aborted)
+          await orReport(parties, report, () => watchAndTell(wiring, parties, report, work.known))
+      },
+    )
+  for (const { job, names } of report.notLookedAt ?? [])
+    parties.log.warn(`the time did not suffice for ${job}: ${names.length} not looked at`, { job, names })
+  return report
+}
+
+/** How far the work has come. */
+interface Work {
+  /** What the renewals have found out about themselves, once all have been looked at. */
+  known: Map<string, RenewalFacts> | undefined
+  /** The job under way. */
+  job: TimerJob | undefined
+}
+
+/** Everything but telling. A job that fails as a whole does not keep the others from their turn. */
+async function workThrough(
+  wiring: Wiring,
+  parties: Parties,
+  jobs: ReadonlySet<TimerJob>,
+  report: TickReport,
+  work: Work,
+): Promise<void> {
+  const doing = (job: TimerJob, act: () => Promise<void>) => {
+    work.job = job
+    return jobs.has(job) ? orReport(parties, report, act) : undefined
+  }
+  await doing('finish', async () => add(report, await rotateUploads(wiring, parties, { byPerson: false })))
+  await doing('renew', async () => {
+    const { facts, outcomes } = await renewAll(wiring, parties, report)
+    work.known = facts
+    report.renewals.push(...outcomes)
+    const names = outcomes
       .filter(({ status }) => status === 'delivered')
       .map(({ certificate }) => certificate)
     if (names.length > 0) add(report, await rotateUploads(wiring, parties, { names, byPerson: false }))
-    await lookAgain(wiring, parties, names, renewals.facts)
+    await lookAgain(wiring, parties, names, facts)
+  })
+  await doing('retire', () => retireAll(wiring, parties, report))
+  work.job = undefined
+}
+
+async function watchAndTell(
+  wiring: Wiring,
+  parties: Parties,
+  report: TickReport,
+  renewals: Map<string, RenewalFacts> | undefined,
+): Promise<void> {
+  const gathered = await gather(wiring, parties, renewals)
+  const { certificates = [], domains = [] } = gathered.notLookedAt ?? {}
+  notLookedAt(report, 'watch', [...certificates, ...domains])
+  const outbox = await tellAll(wiring, parties, gathered)
+  report.status = await publish(parties, gathered, outbox, {
+    ticked: true,
+    public: wiring.config.status.public,
+  })
+}
+
+async function orReport(parties: Parties, report: TickReport, act: () => Promise<void>): Promise<void> {
+  try {
+    await act()
+  } catch (thrown) {
+    const failure = asFailure(thrown)
+    parties.log.error(failure.message, { failure })
+    report.failures.push({ failure })
   }
-  if (jobs.has('retire')) await retireAll(wiring, parties, report)
-  if (jobs.has('watch') && !parties.deadline.signal.aborted) {
-    try {
-      const gathered = await gather(wiring, parties, renewals?.facts)
-      const outbox = await tellAll(wiring, parties, gathered)
-      report.status = await publish(parties, gathered, outbox, {
-        ticked: true,
-        public: wiring.config.status.public,
-      })
-    } catch (thrown) {
-      const failure = asFailure(thrown)
-      parties.log.error(failure.message, { failure })
-      report.failures.push({ failure })
-    }
-  }
-  return report
 }
 
 function chosen(asked: readonly string[] | undefined): Set<TimerJob> {
@@ -64,22 +119,31 @@ function chosen(asked: readonly string[] | undefined): Set<TimerJob> {
 }
 
 async function retireAll(wiring: Wiring, parties: Parties, report: TickReport): Promise<void> {
-  await inParallel(CERTIFICATES_AT_ONCE, wiring.names, async (name) => {
-    if (parties.deadline.signal.aborted) return
-    try {
-      await retireLeftovers(await wiring.job(name, false), {
-        ...parties,
-        log: parties.log.with({ certificate: name }),
-      })
-    } catch (thrown) {
-      const failure = asFailure(thrown)
-      parties.log.warn(failure.message, { certificate: name, failure })
-      report.failures.push({ certificate: name, failure })
-    }
-  })
+  // From another place each time: where the time does not suffice, it is not always the same who have to wait.
+  const from = Math.floor(parties.random() * wiring.names.length)
+  const late: string[] = []
+  await inParallel(
+    CERTIFICATES_AT_ONCE,
+    [...wiring.names.slice(from), ...wiring.names.slice(0, from)],
+    async (name) => {
+      if (parties.deadline.signal.aborted) return void late.push(name)
+      try {
+        await retireLeftovers(await wiring.job(name, false), {
+          ...parties,
+          log: parties.log.with({ certificate: name }),
+        })
+      } catch (thrown) {
+        const failure = asFailure(thrown)
+        parties.log.warn(failure.message, { certificate: name, failure })
+        report.failures.push({ certificate: name, failure })
+      }
+    },
+  )
+  notLookedAt(report, 'retire', late)
 }
 
 function add(report: JobReport, more: JobReport): void {
   report.outcomes.push(...more.outcomes)
   report.failures.push(...more.failures)
+  for (const { job, names } of more.notLookedAt ?? []) notLookedAt(report, job, names)
 }

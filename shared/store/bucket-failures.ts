@@ -1,4 +1,5 @@
 import { Failure, type FailureInit } from '../base/failure.ts'
+import { retryAfterMs } from '../base/retry-after.ts'
 
 const DENIED = new Set([
   'AccessDenied',
@@ -35,7 +36,7 @@ interface ServiceError {
   code: string
   status: number | undefined
   requestId: string | undefined
-  retryAfterMs: number | undefined
+  retryAfter: number | undefined
 }
 
 /** True where the service said that there is no such object. */
@@ -50,10 +51,10 @@ export function isMissingObject(error: unknown): boolean {
  */
 export function bucketFailure(
   error: unknown,
-  context: { operation: string; description: string; key?: string | undefined; writes: boolean },
+  context: { operation: string; description: string; key?: string | undefined; writes: boolean; now: Date },
 ): Failure {
   if (error instanceof Failure) return error
-  const { code, status, requestId, retryAfterMs } = read(error)
+  const { code, status, requestId, retryAfter } = read(error, context.now)
   const object = context.key === undefined ? '' : ` of ${JSON.stringify(context.key)}`
   const answered = `${context.operation}${object} in ${context.description}`
   const facts = {
@@ -132,7 +133,7 @@ export function bucketFailure(
       message: `The ${answered} was throttled (${named})`,
       next: 'Nothing: it is tried again. Where it lasts, raise the request limit of the bucket.',
       effect: 'none',
-      ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+      ...(retryAfter === undefined ? {} : { retryAfterMs: retryAfter }),
     })
   }
   if (status === undefined || status < 400 || status >= 500 || TRANSIENT.has(code)) {
@@ -145,7 +146,7 @@ export function bucketFailure(
         ? 'Check store.endpoint and the network to it; it is tried again.'
         : 'Nothing: it is tried again. Where it lasts, ask the provider with the request id.',
       effect: context.writes ? 'unknown' : 'none',
-      ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+      ...(retryAfter === undefined ? {} : { retryAfterMs: retryAfter }),
     })
   }
   return make({
@@ -170,14 +171,13 @@ export function truncated(expected: number, received: number): Error {
   return Object.assign(new Error(`${received} of ${expected} bytes arrived`), { name: 'IncompleteBody' })
 }
 
-function read(error: unknown): ServiceError {
+function read(error: unknown, now = new Date(0)): ServiceError {
   const fields = record(error)
   const metadata = record(fields.$metadata)
   const response = record(fields.$response)
   const headers = record(response.headers)
   const status = number(metadata.httpStatusCode) ?? number(response.statusCode)
   const name = text(fields.Code) ?? (text(fields.name) === 'Error' ? undefined : text(fields.name))
-  const seconds = Number(text(headers['retry-after']))
   return {
     // A system error's code (ECONNRESET, ENOTFOUND) says more than its name.
     code:
@@ -188,7 +188,7 @@ function read(error: unknown): ServiceError {
     status: status !== undefined && status < 300 ? undefined : status,
     requestId:
       text(metadata.requestId) ?? text(headers['x-obs-request-id']) ?? text(headers['x-amz-request-id']),
-    retryAfterMs: Number.isFinite(seconds) && seconds > 0 ? seconds * 1_000 : undefined,
+    retryAfter: retryAfterMs(text(headers['retry-after']), now),
   }
 }
 

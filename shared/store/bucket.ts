@@ -234,7 +234,8 @@ class BucketStore implements Store {
         return await attempt(loaded, signal ? AbortSignal.any([signal, timeout]) : timeout)
       } catch (error) {
         if (signal?.aborted) throw aborted(signal, writes ? 'unknown' : 'none')
-        failure = bucketFailure(error, { operation, description: this.description, key, writes })
+        const now = this.#clock.now()
+        failure = bucketFailure(error, { operation, description: this.description, key, writes, now })
       }
       if (failure.effect === 'unknown') effect = 'unknown'
       if (failure.kind !== 'again' || number >= attempts) throw failure

@@ -50,6 +50,8 @@ export interface RunMemory {
   conditions: Record<string, ConditionMemory>
   /** By `<where>/<certificate id>`. */
   discovered: Record<string, AlertMemory>
+  /** Of certificates that somebody was working on while they were told about, until their state file can take it. */
+  kept?: Record<string, AlertMemory>
 }
 
 /** Where the run-wide files lie in the store. */
@@ -80,13 +82,18 @@ export function readAlertMemory(value: unknown): AlertMemory {
 export function readRunMemory(text: string | undefined): RunMemory {
   const value = parseJson(text)
   if (!isRecord(value) || value.schema !== 1) return emptyRunMemory()
-  const discovered = Object.fromEntries(
-    Object.entries(isRecord(value.discovered) ? value.discovered : {}).map(([id, memory]) => [
-      id,
-      readAlertMemory(memory),
-    ]),
-  )
-  return { schema: 1, conditions: recordOf(value.conditions, isConditionMemory), discovered }
+  const kept = memoriesIn(value.kept)
+  return {
+    schema: 1,
+    conditions: recordOf(value.conditions, isConditionMemory),
+    discovered: memoriesIn(value.discovered),
+    ...(Object.keys(kept).length === 0 ? {} : { kept }),
+  }
+}
+
+function memoriesIn(value: unknown): Record<string, AlertMemory> {
+  const entries = Object.entries(isRecord(value) ? value : {})
+  return Object.fromEntries(entries.map(([id, memory]) => [id, readAlertMemory(memory)]))
 }
 
 export function parseJson(text: string | undefined): unknown {

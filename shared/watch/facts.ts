@@ -59,6 +59,8 @@ export interface Gathered {
   quotas: readonly QuotaFacts[]
   /** As it was before this tick wrote its own. */
   lastTick?: LastTick | undefined
+  /** What there was no time for, or what could not be read: nothing is concluded from it. */
+  notLookedAt?: { certificates: ReadonlySet<string>; domains: readonly string[] }
 }
 
 export interface ServedFacts {

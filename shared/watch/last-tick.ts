@@ -7,14 +7,27 @@ export interface LastTick {
   at: string
   /** How long the timer waits between two ticks as it has been seen to, in milliseconds. */
   everyMs?: number
+  /** Domains that it had no time to look at (`lookKey`): the next tick begins with them. */
+  notLookedAt?: string[]
 }
+
+/** A list that is longer than this helps nobody: the next tick looks at the first of them. */
+const MOST_REMEMBERED = 2_000
 
 /** A damaged file counts as none. */
 export function readLastTick(text: string | undefined): LastTick | undefined {
   const value = parseJson(text)
   if (!isRecord(value) || !isInstant(value.at)) return undefined
   const everyMs = typeof value.everyMs === 'number' && value.everyMs > 0 ? value.everyMs : undefined
-  return { schema: 1, at: value.at, ...(everyMs === undefined ? {} : { everyMs }) }
+  const notLookedAt = Array.isArray(value.notLookedAt)
+    ? value.notLookedAt.filter((one) => typeof one === 'string')
+    : []
+  return {
+    schema: 1,
+    at: value.at,
+    ...(everyMs === undefined ? {} : { everyMs }),
+    ...(notLookedAt.length === 0 ? {} : { notLookedAt }),
+  }
 }
 
 /**
@@ -22,13 +35,26 @@ export function readLastTick(text: string | undefined): LastTick | undefined {
  * its own timer: it follows a longer interval at once up to a day (a longer pause was an outage) and a shorter one
  * by halves, so that one tick by hand does not make the next regular one late.
  */
-export function nextLastTick(now: Date, previous: LastTick | undefined): LastTick {
-  const at = now.toISOString()
-  if (previous === undefined) return { schema: 1, at }
+export function nextLastTick(
+  now: Date,
+  previous: LastTick | undefined,
+  notLookedAt: readonly string[] = [],
+): LastTick {
+  const everyMs = nextEvery(now, previous)
+  return {
+    schema: 1,
+    at: now.toISOString(),
+    ...(everyMs === undefined ? {} : { everyMs }),
+    ...(notLookedAt.length === 0 ? {} : { notLookedAt: notLookedAt.slice(0, MOST_REMEMBERED) }),
+  }
+}
+
+function nextEvery(now: Date, previous: LastTick | undefined): number | undefined {
+  if (previous === undefined) return undefined
   const seen = now.getTime() - Date.parse(previous.at)
-  if (seen < minute || seen > day + hour) return { ...previous, at }
+  if (seen < minute || seen > day + hour) return previous.everyMs
   const known = previous.everyMs ?? seen
-  return { schema: 1, at, everyMs: seen >= known ? seen : Math.round((seen + known) / 2) }
+  return seen >= known ? seen : Math.round((seen + known) / 2)
 }
 
 /**

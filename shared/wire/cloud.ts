@@ -197,7 +197,7 @@ export async function openWiring(options: WiringOptions): Promise<Wiring> {
         probe: createProbe({ timeoutMs: PROBE_TIMEOUT_MS }),
         deadline,
         progress: progress ?? (() => {}),
-        lease: (name) => takeLease(name, store, options, deadline, runLog ?? log),
+        lease: (name, waitMs) => takeLease(name, store, options, deadline, runLog ?? log, waitMs),
       }
     },
     async close() {
@@ -236,6 +236,7 @@ export async function takeLease(
   options: Pick<WiringOptions, 'clock' | 'random' | 'owner'>,
   deadline: Deadline,
   log: Log,
+  waitMs = LEASE_TTL_MS + LEASE_MARGIN_MS,
 ): Promise<LeaseAnswer> {
   const { clock } = options
   const lease = await acquireLease(store, name, {
@@ -245,7 +246,7 @@ export async function takeLease(
     ttlMs: LEASE_TTL_MS,
     marginMs: LEASE_MARGIN_MS,
     // Whoever died a moment ago is waited for; in a function only as long as something useful is left.
-    waitMs: Math.min(LEASE_TTL_MS + LEASE_MARGIN_MS, deadline.remainingMs() / 3),
+    waitMs: Math.min(waitMs, LEASE_TTL_MS + LEASE_MARGIN_MS, deadline.remainingMs() / 3),
     signal: deadline.signal,
     log,
   })

@@ -11,7 +11,6 @@ import { tokenCredentials } from '../../shared/http/auth.ts'
 import type { HttpClientOptions, HttpRequest } from '../../shared/http/client.ts'
 import { createDispatcher, createHttpClient } from '../../shared/http/client.ts'
 import { noCredentials } from '../../shared/http/credentials.ts'
-import { retryAfterMs } from '../../shared/http/reply-error.ts'
 import { version } from '../../shared/http/version.ts'
 import type { Loopback, Recorded, Seen } from './loopback.ts'
 import { startLoopback, steppingClock } from './loopback.ts'
@@ -327,15 +326,6 @@ describe('repetition', () => {
     const failure = await failureOf(clientFor(url, { clock }).request(lookUp))
     expect(failure.retryAfterMs).toBe(120_000)
     expect(seen).toHaveLength(1)
-  })
-
-  it('reads Retry-After as seconds or date, bounded, and ignores nonsense', () => {
-    const now = new Date('2026-11-22T06:00:00Z')
-    expect(retryAfterMs('7', now)).toBe(7_000)
-    expect(retryAfterMs('Sun, 22 Nov 2026 06:01:30 GMT', now)).toBe(90_000)
-    expect(retryAfterMs('Sat, 21 Nov 2026 06:01:30 GMT', now)).toBe(0)
-    expect(retryAfterMs('999999999', now)).toBe(6 * 3_600_000)
-    for (const bad of ['', 'soon', '-5', '1.5', undefined]) expect(retryAfterMs(bad, now)).toBeUndefined()
   })
 
   it('repeats once with renewed credentials after a 401, even a change, and not twice', async () => {

@@ -100,7 +100,10 @@ export class TestCloud {
     }
   }
 
-  async wire(config: unknown = this.config(), options: { clock?: Clock; log?: Log } = {}): Promise<Wiring> {
+  async wire(
+    config: unknown = this.config(),
+    options: { clock?: Clock; log?: Log; write?: (text: string) => void } = {},
+  ): Promise<Wiring> {
     const wiring = await openWiring({
       config: loadConfig(JSON.stringify(config), { file: 'test config', environment: {} }),
       folder: this.folder,
@@ -108,6 +111,7 @@ export class TestCloud {
       random: () => 0.5,
       log: options.log ?? silentLog,
       owner: 'a test',
+      ...(options.write && { write: options.write }),
     })
     this.#wirings.push(wiring)
     return wiring
