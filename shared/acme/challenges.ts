@@ -90,9 +90,10 @@ export async function cleanLeftovers(
       await solver.cleanUp(leftover.placement, context.signal)
       removed.push(placeOf(leftover.placement))
     } catch (thrown) {
-      kept.push(leftover)
-      if (context.signal?.aborted) continue
       const failure = asFailure(thrown)
+      // What no solver of ours has put there is not waited for either.
+      if (!failure.code.endsWith('.foreign-placement')) kept.push(leftover)
+      if (context.signal?.aborted) continue
       context.warnings.push(`A challenge could not be removed yet: ${failure.message}`)
       context.log.warn('challenge not removed', { failure, ...leftover.placement })
     }

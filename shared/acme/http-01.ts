@@ -21,7 +21,17 @@ const token = /^[A-Za-z0-9_-]{16,256}$/
 export function createHttp01Solver(options: Http01Options): ChallengeSolver {
   const { store, id } = options
   const prefix = `${(options.prefix ?? '.well-known/acme-challenge/').replace(/^\/+|\/+$/g, '')}/`
-  const keyOf = (placement: Placement) => placement.key ?? ''
+  /** A placement comes back from the store: it names an object of this solver, or nothing is done with it. */
+  const keyOf = ({ key = '' }: Placement) => {
+    if (key.startsWith(prefix) && token.test(key.slice(prefix.length))) return key
+    throw new Failure({
+      code: 'http-01.foreign-placement',
+      kind: 'never',
+      message: `${JSON.stringify(key.slice(0, 200))} in ${store.description} is not where a challenge is put (${prefix}<token>), so it is left alone.`,
+      next: 'If it is a challenge of an earlier configuration, delete it by hand; else find out who writes to renew/.',
+      facts: { key: key.slice(0, 200) },
+    })
+  }
   return {
     type: 'http-01',
     id,
@@ -47,7 +57,11 @@ export function createHttp01Solver(options: Http01Options): ChallengeSolver {
       return Buffer.from(object.bytes).toString('utf8') === placement.value ? 'ready' : 'missing'
     },
     async cleanUp(placement, signal) {
-      await store.delete(keyOf(placement), { ...(signal && { signal }) })
+      const key = keyOf(placement)
+      const object = await store.get(key, { ...(signal && { signal }) })
+      // Only what was put there for this challenge: another's under the same name stays.
+      if (object === undefined || Buffer.from(object.bytes).toString('utf8') !== placement.value) return
+      await store.delete(key, { ...(signal && { signal }) })
     },
   }
 }

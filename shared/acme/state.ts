@@ -1,9 +1,11 @@
 import type { FailureReport } from '../base/failure.ts'
 import { digestOf, instantForKey } from '../base/names.ts'
+import { parseRecord } from '../base/shape.ts'
 import type { Store } from '../store/port.ts'
 import type { Envelope } from './envelope.ts'
 import type { Authority, Placement } from './port.ts'
 import type { RenewReason } from './renew-at.ts'
+import { isRenewState } from './state-file.ts'
 
 /**
  * `renew/<name>.json`: what a renewal must remember between invocations. Keys lie in it encrypted only. Written
@@ -187,14 +189,6 @@ export async function writeState(store: Store, state: RenewState): Promise<void>
 }
 
 function parsed(bytes: Uint8Array): RenewState | undefined {
-  try {
-    const value = JSON.parse(Buffer.from(bytes).toString('utf8')) as RenewState
-    const whole =
-      value?.schema === 1 &&
-      [value.orders, value.waits].every((field) => field !== null && typeof field === 'object') &&
-      Array.isArray(value.leftovers)
-    return whole ? value : undefined
-  } catch {
-    return undefined
-  }
+  const value = parseRecord(Buffer.from(bytes).toString('utf8'))
+  return isRenewState(value) ? (value as unknown as RenewState) : undefined
 }

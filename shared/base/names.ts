@@ -40,6 +40,16 @@ export function instantForKey(at: Date): string {
     .replaceAll(':', '-')
 }
 
+/** The folder a bundle is moved to, below `deployed/<name>/` or `rejected/<name>/`: sorts by time, tells bundles apart. */
+export function bundleFolder(at: Date, bundleDigest: string): string {
+  return `${instantForKey(at)}-${bundleDigest.slice(0, 8)}`
+}
+
+/** Whether `bundleFolder` could have given this name. What could not have been ours is nothing of ours. */
+export function isBundleFolder(folder: string): boolean {
+  return /^\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ-(?:[0-9a-f]{8}|unreadab)$/.test(folder)
+}
+
 /** The first 32 hex digits of a SHA-256 over the parts, each preceded by its length so that none can leak into the next. */
 export function digestOf(...parts: (string | Uint8Array)[]): string {
   const hash = createHash('sha256')
@@ -61,9 +71,24 @@ export function idempotencyKey(bundleDigest: string, step: string, target: strin
  * with a letter (API page "Creating an SSL Certificate", field `name`); SCM allows more.
  */
 export function remoteCertificateName(certificateName: string, bundleDigest: string): string {
+  return `${remotePrefix(certificateName)}${digestOf(certificateName, bundleDigest).slice(0, 24)}`
+}
+
+/** Strategy `add` makes one certificate per domain, so each needs a name of its own. */
+export function remoteNameForHost(certificateName: string, bundleDigest: string, host: string): string {
+  return remoteCertificateName(certificateName, `${bundleDigest} ${host}`)
+}
+
+/** Whether a name has the form of those that are derived for this certificate, whichever bundle and host it is of. */
+export function isRemoteNameForm(certificateName: string, remoteName: string): boolean {
+  const prefix = remotePrefix(certificateName)
+  return remoteName.startsWith(prefix) && /^[0-9a-f]{24}$/.test(remoteName.slice(prefix.length))
+}
+
+function remotePrefix(certificateName: string): string {
   const readable = certificateName
     .replace(/[^A-Za-z0-9]+/g, '_')
     .replace(/^_+|_+$/g, '')
     .slice(0, 21)
-  return `cr_${readable}_${digestOf(certificateName, bundleDigest).slice(0, 24)}`
+  return `cr_${readable}_`
 }

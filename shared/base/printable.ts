@@ -14,6 +14,17 @@ export function printable(text: string, limit = 120): string {
 
 const UNSAFE = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}]/gu
 
+/** JSON that means the same and shows nothing of what `printable` hides: object names in it come from outside. */
+export function printableJson(value: unknown, indent: number): string {
+  const escaped = (char: string) =>
+    char === '\n' ? char : [...Array(char.length).keys()].map((i) => unit(char.charCodeAt(i))).join('')
+  return JSON.stringify(value, null, indent).replace(UNSAFE, escaped)
+}
+
+function unit(code: number): string {
+  return `\\u${code.toString(16).padStart(4, '0')}`
+}
+
 /** A list for a sentence: the first few in full, the rest as a count. */
 export function printableList(texts: readonly string[], most = 5): string {
   const shown = texts.slice(0, most).map((text) => printable(text))

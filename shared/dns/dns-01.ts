@@ -129,7 +129,21 @@ function slow(record: string, withinMs: number): Failure {
   })
 }
 
+/** RFC 8555, section 8.4: the base64url of a SHA-256. Nothing else in a zone is a challenge of ours. */
+const VALUE = /^[A-Za-z0-9_-]{43}$/
+const ID = /^[A-Za-z0-9_-]{1,128}$/
+
+/** A placement comes back from the store: it names a challenge in its own zone, or nothing is done with it. */
 function fields(placement: Placement): { zoneId: string; zone: string; record: string; value: string } {
   const { zoneId = '', zone = '', record = '', value = '' } = placement
-  return { zoneId, zone, record, value }
+  const plain = (name: string) => name.replace(/\.$/, '').toLowerCase()
+  const inZone = plain(record).endsWith(`.${plain(zone)}`) || plain(record) === plain(zone)
+  if (ID.test(zoneId) && VALUE.test(value) && zone !== '' && inZone) return { zoneId, zone, record, value }
+  throw new Failure({
+    code: 'dns-01.foreign-placement',
+    kind: 'never',
+    message: `${JSON.stringify(record.slice(0, 200))} with the value ${JSON.stringify(value.slice(0, 60))} is no challenge, so it is left alone.`,
+    next: 'Find out who writes to renew/ in the store.',
+    facts: { record: record.slice(0, 200) },
+  })
 }

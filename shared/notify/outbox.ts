@@ -1,6 +1,7 @@
 import { day, hour, minute } from '../base/clock.ts'
 import type { FailureReport } from '../base/failure.ts'
-import { isInstant, isRecord, parseJson } from '../watch/alert-memory.ts'
+import { isRecord, isStrings, isTexts } from '../base/shape.ts'
+import { isInstant, parseJson } from '../watch/alert-memory.ts'
 import type { Digest } from '../watch/notice.ts'
 
 /** What has not reached a channel yet: `status/outbox.json`. Never a URL: channels are known by name. */
@@ -51,9 +52,16 @@ function isPending(value: unknown): value is Pending {
   if (!isInstant(value.queuedAt) || !isRecord(value.digest)) return false
   return (
     typeof value.digest.id === 'string' &&
+    isInstant(value.digest.at) &&
     Array.isArray(value.digest.notices) &&
-    value.digest.notices.length > 0
+    value.digest.notices.length > 0 &&
+    value.digest.notices.every(isNotice)
   )
+}
+
+/** As far as every format reads it: one that cannot be rendered would silence all that come after it. */
+function isNotice(value: unknown): boolean {
+  return isTexts(value, 'kind', 'key', 'at', 'severity', 'next', 'action') && isStrings(value.where)
 }
 
 /** Adds this run's messages and forgets those of channels that are configured no more. The newest are kept. */

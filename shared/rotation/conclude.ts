@@ -1,11 +1,12 @@
-import { instantForKey, keys } from '../base/names.ts'
+import { bundleFolder, keys } from '../base/names.ts'
+import { printableJson } from '../base/printable.ts'
 import type { Bundle } from '../certificate/bundle.ts'
 import { copyUnread, removeSources, type Upload } from './incoming.ts'
 import type { Journal } from './journal.ts'
 import type { Job, Parties } from './parties.ts'
-import type { ResultFile } from './rebuild.ts'
 import { isRejectionReadme, rejectionReadme } from './rejection-readme.ts'
-import type { CreatedCertificate, Deployed, Outcome, RotationState } from './state.ts'
+import type { CreatedCertificate, Deployed, Move, Outcome, RotationState } from './state.ts'
+import type { ResultFile } from './state-file.ts'
 
 /** The state file keeps this many outcomes, each with at most this many domains. */
 const KEEP_OUTCOMES = 10
@@ -39,17 +40,21 @@ export async function conclude(
   const base = conclusion.to === 'deployed' ? keys.deployed(job.name) : keys.rejected(job.name)
   const before = state.moving
   const same = before && before.digest === digest && before.to.startsWith(base) && !before.copied
-  if (before && !same && !before.copied) await removeFolder(parties, before.to)
-  const folder = same
-    ? before.to.slice(base.length, -1)
-    : `${instantForKey(parties.clock.now())}-${digest.slice(0, 8)}`
+  if (
+    before &&
+    !same &&
+    !before.copied &&
+    before.to !== `${keys.deployed(job.name)}${state.deployed?.folder}/`
+  )
+    await removeCopies(job, parties, before)
+  const folder = same ? before.to.slice(base.length, -1) : bundleFolder(parties.clock.now(), digest)
   state.moving = { to: `${base}${folder}/`, digest, sources: upload.sources, copied: false }
   await journal.save()
 
   const deployed = conclusion.deployed ? { ...conclusion.deployed, folder } : undefined
-  await copyBundle(job, parties, conclusion, state.moving.to)
+  const objects = await copyBundle(job, parties, conclusion, state.moving.to)
   const created = state.created.filter((certificate) => certificate.digest === digest)
-  await parties.store.put(`${state.moving.to}result.json`, resultFile(outcome, created, deployed), {
+  await parties.store.put(`${state.moving.to}result.json`, resultFile(outcome, created, deployed, objects), {
     contentType: 'application/json',
   })
   if (conclusion.to === 'rejected')
@@ -95,34 +100,60 @@ function trimmed(outcome: Outcome): Outcome {
   }
 }
 
-async function copyBundle(job: Job, parties: Parties, conclusion: Conclusion, to: string): Promise<void> {
+/** Returns the names of what it put there. */
+async function copyBundle(job: Job, parties: Parties, conclusion: Conclusion, to: string): Promise<string[]> {
   const { bundle, upload } = conclusion
+  const names: string[] = []
+  const put = async (name: string, content: Uint8Array | string, contentType?: string) => {
+    await parties.store.put(`${to}${name}`, content, contentType === undefined ? {} : { contentType })
+    names.push(name)
+  }
+  const clientCa = bundle?.trustedRootCa.map((one) => one.pem).join('') ?? ''
   if (conclusion.to === 'deployed' && job.config.deletePrivateKey && bundle) {
     const chain = [bundle.leaf, ...bundle.chain].map((certificate) => certificate.pem).join('')
-    await parties.store.put(`${to}fullchain.pem`, chain, { contentType: 'application/x-pem-file' })
-    if (bundle.trustedRootCa.length > 0)
-      await parties.store.put(`${to}trusted-root-ca.pem`, bundle.trustedRootCa.map((one) => one.pem).join(''))
-    return
+    await put(CHAIN, chain, 'application/x-pem-file')
+    if (clientCa) await put(CLIENT_CA, clientCa)
+    return names
   }
-  for (const { name, bytes } of upload.objects)
-    if (!isOwnNote(name, bytes)) await parties.store.put(`${to}${name}`, bytes)
+  for (const { name, bytes } of upload.objects) if (!isOwnNote(name, bytes)) await put(placeFor(name), bytes)
   await copyUnread(parties.store, upload, keys.incoming(job.name), to)
+  names.push(...upload.unread.map((key) => key.slice(keys.incoming(job.name).length)))
   // The next rotation finds the CA here: where this bundle had none, it was taken over from its predecessor.
   const brought = upload.objects.some(({ name }) => /(^|\/)(trusted-root-ca\.pem|ca\.crt)$/i.test(name))
-  if (conclusion.to === 'deployed' && bundle && bundle.trustedRootCa.length > 0 && !brought)
-    await parties.store.put(`${to}trusted-root-ca.pem`, bundle.trustedRootCa.map((one) => one.pem).join(''))
+  if (conclusion.to === 'deployed' && clientCa && !brought) await put(CLIENT_CA, clientCa)
+  return names
 }
+
+/** In a directory a folder of an upload that is called like a file of ours would keep that from being written. */
+function placeFor(name: string): string {
+  const [first, ...rest] = name.split('/')
+  return rest.length > 0 && [CLIENT_CA, ...NOTES].includes(first!) ? `objects/${name}` : name
+}
+
+/** What this tool puts beside the copies of an upload, or in their place. */
+const CHAIN = 'fullchain.pem'
+const CLIENT_CA = 'trusted-root-ca.pem'
+const NOTES = ['README.txt', 'result.json']
 
 /** Came back with a bundle that was copied out of `rejected/`; beside the new result it would tell an old story. */
 function isOwnNote(name: string, bytes: Uint8Array): boolean {
   return name === 'result.json' || (name === 'README.txt' && isRejectionReadme(bytes))
 }
 
-async function removeFolder(parties: Pick<Parties, 'store'>, prefix: string): Promise<void> {
-  for (const { key } of await parties.store.list(prefix)) await parties.store.delete(key)
+/** A move that another bundle has overtaken: nothing goes but what it can have put there itself. */
+async function removeCopies(job: Job, parties: Pick<Parties, 'store'>, move: Move): Promise<void> {
+  const from = keys.incoming(job.name)
+  const names = new Set(move.sources.map(({ key }) => placeFor(key.slice(from.length))))
+  // What tells the folder for one of ours goes last.
+  for (const name of [...names, CHAIN, CLIENT_CA, ...NOTES]) await parties.store.delete(`${move.to}${name}`)
 }
 
-function resultFile(outcome: Outcome, created: CreatedCertificate[], deployed: Deployed | undefined): string {
-  const result: ResultFile = { ...outcome, created, ...(deployed ? { deployed } : {}) }
-  return `${JSON.stringify(result, null, 2)}\n`
+function resultFile(
+  outcome: Outcome,
+  created: CreatedCertificate[],
+  deployed: Deployed | undefined,
+  objects: string[],
+): string {
+  const result: ResultFile = { ...outcome, created, ...(deployed ? { deployed } : {}), objects }
+  return `${printableJson(result, 2)}\n`
 }

@@ -1,4 +1,5 @@
 import { asFailure } from '../base/failure.ts'
+import { remoteNameForHost } from '../base/names.ts'
 import type { GatewayCertificate } from '../gateway/port.ts'
 import { perform } from './perform.ts'
 import type { Step } from './plan.ts'
@@ -56,11 +57,19 @@ export function rememberCreated(
 ): void {
   const { created } = run.journal.state
   if (created.some((one) => one.where === where && one.id === id)) return
+  const host = hostOf(run, name, digest)
   created.push({
     where,
     id,
     name,
     digest,
+    ...(host === undefined ? {} : { host }),
     createdAt: run.parties.clock.now().toISOString(),
   })
+}
+
+/** Strategy `add`: without the host nobody could derive the name again once the domain has left the config. */
+function hostOf(run: Run, name: string, digest: string): string | undefined {
+  const hosts = [...run.views.values()].flatMap(({ domains }) => domains.map(({ host }) => host))
+  return hosts.find((host) => remoteNameForHost(run.job.name, digest, host) === name)
 }

@@ -1,8 +1,10 @@
-import { asFailure, Failure } from '../base/failure.ts'
+import { asFailure } from '../base/failure.ts'
 import { instantForKey, keys } from '../base/names.ts'
+import { printableJson } from '../base/printable.ts'
 import type { Parties } from './parties.ts'
 import { caughtUp, rebuiltState } from './rebuild.ts'
 import type { Note, RotationState } from './state.ts'
+import { parseState } from './state-file.ts'
 
 /** A state file that holds more than this is not ours. */
 export const MAX_STATE_BYTES = 4 * 1024 * 1024
@@ -59,7 +61,7 @@ export class Journal {
   #write(): Promise<void> {
     this.#dirty = false
     this.#lastWrite = this.#parties.clock.monotonic()
-    const bytes = `${JSON.stringify(this.state, null, 1)}\n`
+    const bytes = `${printableJson(this.state, 1)}\n`
     const writing = this.#parties.store
       .put(keys.state(this.state.name), bytes, { contentType: 'application/json' })
       .catch((thrown) => {
@@ -111,65 +113,4 @@ export async function readState(
 ): Promise<RotationState | undefined> {
   const stored = await parties.store.get(keys.state(name), { maxBytes: MAX_STATE_BYTES })
   return stored && parseState(name, new TextDecoder().decode(stored.bytes))
-}
-
-/** The state, or undefined where the text is not a state file of this certificate. A newer schema is refused. */
-export function parseState(name: string, text: string): RotationState | undefined {
-  let parsed: unknown
-  try {
-    parsed = JSON.parse(text)
-  } catch {
-    return undefined
-  }
-  if (typeof parsed !== 'object' || parsed === null) return undefined
-  const state = parsed as Partial<RotationState>
-  if (typeof state.schema === 'number' && state.schema > 1)
-    throw new Failure({
-      code: 'state.newer-schema',
-      kind: 'never',
-      message: `The state file of ${name} has schema ${state.schema}; this version reads up to 1`,
-      next: 'A newer cert-rotation wrote it: update this one, or run the newer one only.',
-      facts: { certificate: name, schema: state.schema },
-    })
-  if (state.schema !== 1 || state.name !== name) return undefined
-  const { current, moving, deployed, retry, refused, outcomes, created } = state
-  const whole =
-    listOf(created, (one) => hasTexts(one, 'where', 'id', 'name', 'digest', 'createdAt')) &&
-    listOf(outcomes, (one) => hasTexts(one, 'status', 'at', 'sentence')) &&
-    (current === undefined || isCurrent(current)) &&
-    (moving === undefined ||
-      (hasTexts(moving, 'to', 'digest') &&
-        listOf(moving.sources, (one) => hasTexts(one, 'key', 'digest')) &&
-        moving.sources.every((source) => source.key.startsWith(keys.incoming(name))))) &&
-    (deployed === undefined || hasTexts(deployed, 'digest', 'fingerprint', 'at', 'folder')) &&
-    (retry === undefined || hasTexts(retry, 'digest', 'configDigest', 'notBefore')) &&
-    (refused === undefined ||
-      (hasTexts(refused, 'digest', 'configDigest', 'at') && Array.isArray(refused.failures)))
-  return whole ? (state as RotationState) : undefined
-}
-
-function isCurrent(current: unknown): boolean {
-  if (!hasTexts(current, 'remoteName', 'status')) return false
-  const { bundle, domains, certificates, notes } = current as unknown as Record<string, unknown>
-  return (
-    hasTexts(bundle, 'digest', 'fingerprint', 'notAfter') &&
-    everyOf(domains, (one) => hasTexts(one, 'gateway', 'groupId', 'domainId', 'host')) &&
-    everyOf(certificates, (one) => typeof one === 'string') &&
-    everyOf(notes, (one) => hasTexts(one, 'step', 'target'))
-  )
-}
-
-function hasTexts(value: unknown, ...fields: string[]): boolean {
-  if (typeof value !== 'object' || value === null) return false
-  return fields.every((field) => typeof (value as Record<string, unknown>)[field] === 'string')
-}
-
-function listOf(value: unknown, is: (one: unknown) => boolean): boolean {
-  return Array.isArray(value) && value.every(is)
-}
-
-function everyOf(value: unknown, is: (one: unknown) => boolean): boolean {
-  return (
-    typeof value === 'object' && value !== null && !Array.isArray(value) && Object.values(value).every(is)
-  )
 }

@@ -1,4 +1,4 @@
-import { idempotencyKey, remoteCertificateName } from '../base/names.ts'
+import { idempotencyKey, remoteCertificateName, remoteNameForHost } from '../base/names.ts'
 import type { CertificateConfig } from '../config/schema.ts'
 import type { BoundCertificate, DomainBinding } from '../gateway/port.ts'
 import type { PushTarget } from '../manager/port.ts'
@@ -208,7 +208,7 @@ export function nameAt(
   facts: Pick<PlanFacts, 'certificateName' | 'bundle'>,
 ): string {
   return view.config.strategy === 'add'
-    ? remoteCertificateName(facts.certificateName, `${facts.bundle.digest} ${host}`)
+    ? remoteNameForHost(facts.certificateName, facts.bundle.digest, host)
     : remoteCertificateName(facts.certificateName, facts.bundle.digest)
 }
 

@@ -1,12 +1,7 @@
 import { keys } from '../base/names.ts'
 import type { Parties } from './parties.ts'
-import type { CreatedCertificate, Deployed, Outcome, RotationState } from './state.ts'
-
-/** What `conclude` writes beside a deployed bundle; enough to know what is ours when the state file is gone. */
-export interface ResultFile extends Outcome {
-  created?: CreatedCertificate[]
-  deployed?: Deployed
-}
+import type { CreatedCertificate, Deployed, RotationState } from './state.ts'
+import { folderOfResult, parseResult } from './state-file.ts'
 
 /** More folders than this are history, not state. */
 const READ_RESULTS = 20
@@ -21,20 +16,27 @@ export async function rebuiltState(
 ): Promise<RotationState> {
   const folders = [keys.deployed(empty.name), keys.rejected(empty.name)]
   const listings = await Promise.all(folders.map((folder) => parties.store.list(folder)))
-  const results = listings.flatMap((objects) =>
-    objects.filter((object) => object.key.endsWith('/result.json')).slice(-READ_RESULTS),
+  const results = listings.flatMap((objects, index) =>
+    objects
+      .flatMap(({ key }) => {
+        const folder = folderOfResult(folders[index]!, key)
+        return folder === undefined ? [] : [{ key, folder, inService: index === 0 }]
+      })
+      .slice(-READ_RESULTS),
   )
   const created = new Map<string, CreatedCertificate>()
   let deployed: Deployed | undefined
-  for (const { key } of results) {
-    const result = parseResult((await parties.store.get(key))?.bytes)
+  for (const { key, folder, inService } of results) {
+    const stored = await parties.store.get(key)
+    const result = stored && parseResult(empty.name, folder, stored.bytes)
     if (!result) {
       parties.log.warn(`${key} is not readable and is passed over`, { key })
       continue
     }
     for (const certificate of result.created ?? [])
       created.set(`${certificate.where} ${certificate.id}`, certificate)
-    if (result.deployed && (!deployed || result.deployed.at > deployed.at)) deployed = result.deployed
+    if (inService && result.deployed && (!deployed || result.deployed.at > deployed.at))
+      deployed = result.deployed
   }
   return { ...empty, created: [...created.values()], ...(deployed ? { deployed } : {}) }
 }
@@ -50,8 +52,8 @@ export async function caughtUp(
   const prefix = keys.deployed(state.name)
   const known = state.deployed?.folder ?? ''
   const newer = (await parties.store.list(prefix)).some(({ key }) => {
-    const folder = key.slice(prefix.length).split('/')[0]!
-    return key.endsWith('/result.json') && folder > known && state.moving?.to !== `${prefix}${folder}/`
+    const folder = folderOfResult(prefix, key)
+    return folder !== undefined && folder > known && state.moving?.to !== `${prefix}${folder}/`
   })
   if (!newer) return state
   const rebuilt = await rebuiltState({ ...state, outcomes: state.outcomes }, parties)
@@ -69,17 +71,5 @@ export async function caughtUp(
     ...(current && !overtaken ? { current } : {}),
     deployed: rebuilt.deployed,
     created: [...ours.values()],
-  }
-}
-
-function parseResult(bytes: Uint8Array | undefined): ResultFile | undefined {
-  if (!bytes) return undefined
-  try {
-    const parsed = JSON.parse(new TextDecoder().decode(bytes)) as ResultFile
-    return typeof parsed === 'object' && parsed !== null && typeof parsed.certificate === 'string'
-      ? parsed
-      : undefined
-  } catch {
-    return undefined
   }
 }

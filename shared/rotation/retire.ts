@@ -1,5 +1,5 @@
 import { asFailure, Failure } from '../base/failure.ts'
-import { keys } from '../base/names.ts'
+import { isBundleFolder, keys, remoteCertificateName, remoteNameForHost } from '../base/names.ts'
 import type { Gateway } from '../gateway/port.ts'
 import { finishMove } from './conclude.ts'
 import { closeGaps } from './gap.ts'
@@ -9,6 +9,7 @@ import type { HeldLease, Job, Parties } from './parties.ts'
 import type { Plan } from './plan.ts'
 import { CallTimes, guarded } from './run-context.ts'
 import type { CreatedCertificate } from './state.ts'
+import { parseResult } from './state-file.ts'
 
 export interface Retired {
   where: string
@@ -122,7 +123,23 @@ async function removeOne(
   certificate: CreatedCertificate,
 ): Promise<boolean> {
   const context = { lease, parties, times: new CallTimes() }
+  const forget = () => {
+    journal.state.created = journal.state.created.filter((one) => one !== certificate)
+  }
   try {
+    const remote = await remoteOf(job, parties, journal, certificate)
+    if (!remote.there) {
+      forget()
+      return false
+    }
+    if (!remote.ours) {
+      parties.log.warn(
+        `${certificate.id} at ${certificate.where} is called ${JSON.stringify(remote.name)} there, which is no name that this tool gave for ${job.name}: it is not deleted, and no longer counted as one of ours`,
+        { certificateId: certificate.id, where: certificate.where },
+      )
+      if (remote.name !== '') forget()
+      return false
+    }
     if (certificate.where === 'scm')
       await guarded(parties.manager!, context, ['remove']).remove(certificate.id)
     else await guarded(gatewayAt(job, parties, certificate.where)!, context).remove(certificate.id)
@@ -139,12 +156,51 @@ async function removeOne(
       })
     return false
   }
-  journal.state.created = journal.state.created.filter((one) => one !== certificate)
+  forget()
   parties.log.info(`Retired ${certificate.name} at ${certificate.where}`, {
     step: 'retire',
     certificateId: certificate.id,
   })
   return true
+}
+
+type Remote = { there: false } | { there: true; ours: boolean; name: string }
+
+/**
+ * What the place itself calls the certificate that a list of ours says may be deleted. The list comes from the store,
+ * where others may write; a name that this tool has derived is what no stranger's certificate has.
+ */
+async function remoteOf(
+  job: Job,
+  parties: Parties,
+  journal: Journal,
+  { where, id, digest }: CreatedCertificate,
+): Promise<Remote> {
+  if (where === 'scm') {
+    const name = remoteCertificateName(job.name, digest)
+    if ((await parties.manager!.find(name)).some((one) => one.id === id))
+      return { there: true, ours: true, name }
+    const other = (await parties.manager!.list()).find((one) => one.id === id)
+    return other ? { there: true, ours: false, name: other.name } : { there: false }
+  }
+  const found = await gatewayAt(job, parties, where)!.certificate(id)
+  if (!found) return { there: false }
+  const { name } = found
+  const ours =
+    name === remoteCertificateName(job.name, digest) ||
+    hostsOnceRotated(job, journal).some((host) => name === remoteNameForHost(job.name, digest, host))
+  return { there: true, ours, name }
+}
+
+/** Hosts that a certificate of strategy `add` may have been made for, also those that the config lists no more. */
+function hostsOnceRotated(job: Job, { state }: Journal): string[] {
+  const listed = job.config.gateways.flatMap(({ domains }) =>
+    domains.flatMap((domain) => (typeof domain === 'string' ? [domain] : domain.host ? [domain.host] : [])),
+  )
+  const recorded = Object.values(state.current?.domains ?? {}).map(({ host }) => host)
+  const told = state.outcomes.flatMap(({ domains }) => domains.map(({ host }) => host))
+  const created = state.created.flatMap(({ host }) => host ?? [])
+  return [...new Set([...listed, ...recorded, ...told, ...created])]
 }
 
 function gatewayAt(job: Job, parties: Parties, where: string): Gateway | undefined {
@@ -158,6 +214,8 @@ async function retireFolders(job: Job, parties: Parties, journal: Journal): Prom
   const folders = new Map<string, { keys: string[]; modifiedAt: Date }>()
   for (const { key, modifiedAt } of await parties.store.list(prefix)) {
     const folder = key.slice(prefix.length).split('/')[0]!
+    // Somebody else's folder: not counted among the predecessors, and not removed.
+    if (!isBundleFolder(folder)) continue
     const entry = folders.get(folder) ?? { keys: [], modifiedAt }
     entry.keys.push(key)
     if (modifiedAt > entry.modifiedAt) entry.modifiedAt = modifiedAt
@@ -167,18 +225,34 @@ async function retireFolders(job: Job, parties: Parties, journal: Journal): Prom
   const now = parties.clock.now().getTime()
   const predecessors = [...folders]
     .filter(
-      ([folder]) =>
-        folder !== journal.state.deployed?.folder && !journal.state.moving?.to.endsWith(`/${folder}/`),
+      ([folder, entry]) =>
+        entry.keys.includes(`${prefix}${folder}/result.json`) &&
+        folder !== journal.state.deployed?.folder &&
+        !journal.state.moving?.to.endsWith(`/${folder}/`),
     )
     .sort(([a], [b]) => (a < b ? 1 : -1))
-  for (const [, { keys: old, modifiedAt }] of predecessors.slice(keep)) {
+  for (const [folder, { keys: old, modifiedAt }] of predecessors.slice(keep)) {
     if (now - modifiedAt.getTime() < after) continue
+    const result = `${prefix}${folder}/result.json`
+    const moved = await movedTo(job, parties, `${prefix}${folder}/`, folder)
     // result.json last: a folder that is half gone is still recognised as ours.
-    for (const key of old.toSorted(
-      (a, b) => Number(a.endsWith('/result.json')) - Number(b.endsWith('/result.json')),
-    ))
-      await parties.store.delete(key)
+    for (const key of old) if (key !== result && moved(key)) await parties.store.delete(key)
+    await parties.store.delete(result)
   }
+}
+
+/** Whether a move has put an object there. Results of 0.1.0 do not list what they moved: then the folder is all of it. */
+async function movedTo(
+  job: Job,
+  parties: Parties,
+  to: string,
+  folder: string,
+): Promise<(key: string) => boolean> {
+  const stored = await parties.store.get(`${to}result.json`, { maxBytes: MAX_STATE_BYTES })
+  const objects = stored && parseResult(job.name, folder, stored.bytes)?.objects
+  if (!objects) return () => true
+  const names = new Set(objects)
+  return (key) => names.has(key.slice(to.length)) || key.startsWith(`${to}late/`)
 }
 
 /**

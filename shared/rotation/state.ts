@@ -143,6 +143,8 @@ export interface CreatedCertificate {
   id: string
   name: string
   digest: string
+  /** Strategy `add`: the domain it was made for, which its name is derived from. */
+  host?: string
   createdAt: string
   /** Since when nothing is bound to it. */
   unboundSince?: string

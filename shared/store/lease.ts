@@ -219,8 +219,13 @@ class Contender {
   /** Live claims of others; clears away what the dead and the confused have left. */
   async #others(listing: { at: number; claims: Claim[]; foreign: ObjectSummary[] }): Promise<Claim[]> {
     const { at, claims, foreign } = listing
+    const folder = keys.lease(this.name)
     const dead = claims.filter(({ id, until }) => id !== this.id && until + this.margin <= at)
-    const old = foreign.filter(({ modifiedAt }) => at - modifiedAt.getTime() > FOREIGN_IS_OLD)
+    // A claim too far ahead is one of ours that is wrong; what has no claim's name is not ours to delete.
+    const old = foreign.filter(
+      ({ key, modifiedAt }) =>
+        CLAIM.test(key.slice(folder.length)) && at - modifiedAt.getTime() > FOREIGN_IS_OLD,
+    )
     if (foreign.length > 0) {
       this.log.warn('Ignored objects in a lease folder that are no claims', {
         keys: foreign.slice(0, 10).map(({ key }) => JSON.stringify(key.slice(0, 200))),

@@ -1,3 +1,4 @@
+import { isRecord, isStrings } from '../base/shape.ts'
 import type { ProblemKind } from './notice.ts'
 
 /**
@@ -105,33 +106,52 @@ export function parseJson(text: string | undefined): unknown {
   }
 }
 
-export function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
 export function isInstant(value: unknown): value is string {
   return typeof value === 'string' && !Number.isNaN(Date.parse(value))
 }
 
 function recordOf<T>(value: unknown, accepts: (item: unknown) => item is T): Record<string, T> {
   if (!isRecord(value)) return {}
-  const entries = Object.entries(value).filter((entry): entry is [string, T] => accepts(entry[1]))
+  const entries = Object.entries(value).filter(
+    (entry): entry is [string, T] => entry[0] !== '__proto__' && accepts(entry[1]),
+  )
   return Object.fromEntries(entries)
 }
 
 function isLeafMemory(value: unknown): value is LeafMemory {
   if (!isRecord(value) || !isInstant(value.notAfter) || !isStrings(value.hosts)) return false
-  const { told, absent } = value
-  if (told !== undefined && !(isRecord(told) && isInstant(told.crossing) && isInstant(told.at))) return false
-  return absent === undefined || (isRecord(absent) && isInstant(absent.since))
+  const { told, absent, solved, behindSince } = value
+  return (
+    (told === undefined || isTold(told)) &&
+    (absent === undefined || isCounted(absent)) &&
+    (solved === undefined || typeof solved === 'boolean') &&
+    (behindSince === undefined || isInstant(behindSince))
+  )
+}
+
+function isTold(value: unknown): boolean {
+  return (
+    isRecord(value) &&
+    typeof value.threshold === 'string' &&
+    isInstant(value.crossing) &&
+    isInstant(value.at) &&
+    typeof value.escalated === 'boolean'
+  )
 }
 
 function isConditionMemory(value: unknown): value is ConditionMemory {
   if (!isRecord(value) || typeof value.kind !== 'string' || !isInstant(value.since)) return false
   if (typeof value.seen !== 'number' || !isStrings(value.where)) return false
-  return value.gone === undefined || (isRecord(value.gone) && isInstant(value.gone.since))
+  const { gone, signature, toldAt, toldEarlier, escalated } = value
+  return (
+    (gone === undefined || isCounted(gone)) &&
+    (signature === undefined || typeof signature === 'string') &&
+    (toldAt === undefined || isInstant(toldAt)) &&
+    (toldEarlier === undefined || isInstant(toldEarlier)) &&
+    (escalated === undefined || typeof escalated === 'boolean')
+  )
 }
 
-function isStrings(value: unknown): value is string[] {
-  return Array.isArray(value) && value.every((item) => typeof item === 'string')
+function isCounted(value: unknown): boolean {
+  return isRecord(value) && isInstant(value.since) && typeof value.ticks === 'number'
 }

@@ -1,5 +1,6 @@
 import { day, hour, minute } from '../base/clock.ts'
-import { isInstant, isRecord, parseJson } from './alert-memory.ts'
+import { isRecord } from '../base/shape.ts'
+import { isInstant, parseJson } from './alert-memory.ts'
 
 /** `status/last-tick.json`: the timer writes it as the last thing it does; every other door may check it. */
 export interface LastTick {

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest'
-import { hour, second } from '../../shared/base/clock.ts'
+import { day, hour, second } from '../../shared/base/clock.ts'
 import { Failure } from '../../shared/base/failure.ts'
 import type { Log } from '../../shared/base/log.ts'
 import { acquireLease, type Lease, type LeaseOptions } from '../../shared/store/lease.ts'
@@ -338,9 +338,20 @@ describe('What others left in the folder does not wedge the lease:', () => {
     'a/b',
     '123-x',
     '0000000000000',
-    `9999999999999-${'a'.repeat(24)}`,
     `1-${'a'.repeat(24)}`,
-  ])('an object %j is ignored, reported, and cleared away when it is old', async (name) => {
+    `1700000000000-${'a'.repeat(24)}.txt`,
+  ])('an object %j is ignored, reported, and left where it is: it cannot be a claim', async (name) => {
+    put(name, 'x')
+    await (await take()).release()
+    expect(warnings).toContain('Ignored objects in a lease folder that are no claims')
+    expect(claims()).toHaveLength(1)
+    put(name, 'x', new Date(clock.ms - 400 * day))
+    await (await take()).release()
+    expect(claims()).toHaveLength(1)
+  })
+
+  test('a claim too far ahead is ignored, reported, and cleared away when it is old', async () => {
+    const name = `9999999999999-${'a'.repeat(24)}`
     put(name, 'x')
     await (await take()).release()
     expect(warnings).toContain('Ignored objects in a lease folder that are no claims')
