@@ -226,19 +226,21 @@ class Tick {
     this.#noteRefusal({ fingerprint: issued.fingerprint, at, by, config }, failure)
   }
 
+  /** Another CA's certificate may be taken where this one's was not; a domain left behind is nobody's fault of them. */
   #noteRefusal(refusal: Refusal, failure: Failure): void {
     const { authorities, clock, random } = this.#parts
     const state = this.#state
     state.refusal = refusal
-    const authority =
-      authorities.find((one) => authorityKey(one) === state.issued?.authority) ??
-      authorities.find(({ directory }) => directory === state.issued?.directory)
-    if (authority === undefined) return
-    const id = authorityKey(authority)
-    const request = requestDigest(this.#parts, authority)
-    const wait = nextWait(clock.now(), state.refused?.[id], failure, request, random(), true)
-    state.refused = { ...state.refused, [id]: wait }
-    state.waits[id] = wait
+    for (const authority of authorities) {
+      const id = authorityKey(authority)
+      const { authority: own, directory } = state.issued ?? {}
+      const isIssuer = own === undefined ? authority.directory === directory : own === id
+      if (refusal.by !== 'partly' && !isIssuer) continue
+      const request = requestDigest(this.#parts, authority)
+      const wait = nextWait(clock.now(), state.refused?.[id], failure, request, random(), true)
+      state.refused = { ...state.refused, [id]: wait }
+      state.waits[id] = wait
+    }
   }
 
   /** The kept certificate, once more into `incoming/`, where the rotation's own checks would take it now. */

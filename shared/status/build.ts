@@ -8,6 +8,7 @@ import {
 } from '../watch/facts.ts'
 import { noticeText, plain } from '../watch/notice-text.ts'
 import { problemsOf, watchSettings } from '../watch/problems.ts'
+import { renewalOutlook } from '../watch/renewal-outlook.ts'
 import { crossingsOf, lifetimeOf } from '../watch/threshold.ts'
 import { discoveredFacts } from '../watch/watch.ts'
 import { instantText, listText, relativeText } from '../watch/words.ts'
@@ -149,7 +150,7 @@ function healthOf(
   now: Date,
 ): Health {
   if (problems.some(({ severity }) => severity === 'critical')) return 'critical'
-  const scheduled = facts.renewal?.renewAt !== undefined && facts.renewal.failing === undefined
+  const scheduled = facts.leaves.every(({ notAfter }) => renewalOutlook(facts, notAfter).inTime)
   // A threshold passed a little before or while it is being renewed needs nobody yet.
   const serious = problems.filter(({ kind }) => kind !== 'near expiry' || !(scheduled || facts.rolling))
   if (serious.length > 0) return 'warning'
@@ -239,7 +240,10 @@ function nextAct(facts: CertificateFacts, leaf: LeafStatus | undefined, now: Dat
   if (state?.waitingSince !== undefined) return act('wait for the other half')
   if (renewal?.failing !== undefined) return act('order again', renewal.failing.nextAt)
   if (state?.retry !== undefined) return act('try again', state.retry.notBefore)
-  if (renewal?.renewAt !== undefined) return act('renew', renewal.renewAt)
+  if (renewal?.waiting !== undefined) return act('rotate the renewed certificate')
+  // A date behind the end of what is served is counted from another certificate: the end is what comes next.
+  const inTime = leaf === undefined || renewalOutlook(facts, new Date(leaf.notAfter)).inTime
+  if (renewal?.renewAt !== undefined && inTime) return act('renew', renewal.renewAt)
   if (leaf === undefined) return act('nothing known')
   return act(Date.parse(leaf.notAfter) <= now.getTime() ? 'expired' : 'expires', leaf.notAfter)
 }

@@ -96,7 +96,10 @@ export interface DomainStatusRow {
 }
 
 export interface NextAct {
-  /** `renew`, `finish the rotation`, `wait for the other half`, `order again`, `try again`, `expires`, `nothing known`. */
+  /**
+   * `renew`, `finish the rotation`, `wait for the other half`, `order again`, `try again`,
+   * `rotate the renewed certificate`, `expires`, `expired`, `nothing known`.
+   */
   act: string
   /** Not before this instant. */
   at?: string

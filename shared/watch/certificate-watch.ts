@@ -5,6 +5,7 @@ import { crossings, type LeafFacts, type SolvedExpiry, type ToldCrossing } from 
 import type { CertificateFacts } from './facts.ts'
 import type { Notice, ProblemNotice, RotatedNotice, SolvedNotice } from './notice.ts'
 import { commonFacts, hostsOf, problemsOf, servedKey, type WatchSettings } from './problems.ts'
+import { renewalOutlook } from './renewal-outlook.ts'
 import { instantText } from './words.ts'
 
 /** What is said about one certificate in one run, and what is remembered of it. Pure. */
@@ -115,6 +116,7 @@ function expiryNotice(
   facts: CertificateFacts,
   settings: WatchSettings,
 ): ProblemNotice {
+  const outlook = renewalOutlook(facts, leaf.notAfter)
   const common = {
     ...commonFacts(facts, settings),
     key: `${facts.name}/expiry`,
@@ -123,31 +125,12 @@ function expiryNotice(
     commonName: leaf.commonName,
     notAfter: leaf.notAfter.toISOString(),
     until: leaf.notAfter.toISOString(),
-    next: nextAct(facts),
-    action: expiryAction(facts),
+    next: facts.rolling ? 'A rotation is under way and goes on with the next tick.' : outlook.next,
+    action: outlook.action,
   }
   if (crossing.threshold === 'expired') return { ...common, kind: 'expired', severity: 'critical' }
   const severity = critical ? 'critical' : 'warning'
   return { ...common, kind: 'near expiry', severity, threshold: crossing.threshold }
-}
-
-function nextAct(facts: CertificateFacts): string {
-  const { renewal } = facts
-  if (facts.rolling) return 'A rotation is under way and goes on with the next tick.'
-  if (renewal?.failing !== undefined) {
-    const { nextAt } = renewal.failing
-    return `Renewal has failed ${renewal.failing.attempts} times; ${nextAt === undefined ? 'the next tick orders again' : `the next order is placed after ${instantText(nextAt)}`}.`
-  }
-  if (renewal?.renewAt !== undefined)
-    return `It is renewed by itself from ${instantText(renewal.renewAt)} on.`
-  return 'Nothing happens by itself: no renewal is configured for it.'
-}
-
-function expiryAction(facts: CertificateFacts): string {
-  if (facts.renewal?.failing !== undefined) return facts.renewal.failing.failure.next
-  if (facts.renewal?.renewAt !== undefined)
-    return `Nothing while that works; else drop a new bundle into incoming/${facts.name}/.`
-  return `Drop a new bundle into incoming/${facts.name}/.`
 }
 
 function solvedExpiries(
