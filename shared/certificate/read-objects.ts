@@ -30,6 +30,9 @@ export interface AssembleOptions extends Pick<ReadOptions, 'judgedBy'> {
   keyOptional?: boolean
 }
 
+/** One object that is none of these does not spoil a pair that needs nothing of it. */
+const SIDE_PROBLEMS = new Set(['unreadable', 'not-recognised', 'empty-object'])
+
 /** Decides what belongs together; see `readObjects`. */
 export function assemble(found: Found, options: AssembleOptions = {}): Reading {
   try {
@@ -40,9 +43,20 @@ export function assemble(found: Found, options: AssembleOptions = {}): Reading {
   }
 }
 
+/** `alone`: leaf, key and an issuer are there; nothing has to be looked for elsewhere. */
+type Assembled = Exclude<Reading, { kind: 'complete' }> | { kind: 'complete'; bundle: Bundle; alone: boolean }
+
 function assembled(found: Found, options: AssembleOptions): Reading {
-  if (found.problems.length > 0)
-    return { kind: 'unreadable', problems: [...found.problems, ...found.keyProblems] }
+  const problems = [...found.problems, ...found.keyProblems]
+  if (found.problems.some(({ code }) => !SIDE_PROBLEMS.has(code))) return { kind: 'unreadable', problems }
+  const reading = assembleReadable(found, options)
+  const isWhole = reading.kind === 'complete' && reading.alone
+  // What cannot be read may be what is missing.
+  if (found.problems.length > 0 && !isWhole) return { kind: 'unreadable', problems }
+  return reading.kind === 'complete' ? { kind: 'complete', bundle: reading.bundle } : reading
+}
+
+function assembleReadable(found: Found, options: AssembleOptions): Assembled {
   const clientCa = found.objects
     .filter((object) => isNamed(object, 'trusted-root-ca.pem'))
     .flatMap((object) => object.certificates)
@@ -100,9 +114,10 @@ function assembled(found: Found, options: AssembleOptions): Reading {
       )
     }
   }
-  const repairs = [...ordered.repairs, ...notes, ...leafs.repairs, ...ignoredOf(found)]
+  const repairs = [...ordered.repairs, ...notes, ...leafs.repairs, ...ignoredOf(found), ...spoiltOf(found)]
   return {
     kind: 'complete',
+    alone: key !== undefined && (ordered.chain.length > 0 || leaf.selfIssued),
     bundle: toBundle(leaf, ordered.chain, key ?? keys[0], unique(clientCa), repairs),
   }
 }
@@ -117,7 +132,7 @@ function isNamed(object: FoundObject, name: string): boolean {
   return object.name.split('/').at(-1)!.toLowerCase() === name
 }
 
-function unreadable(code: string, message: string): Reading {
+function unreadable(code: string, message: string): Extract<Reading, { kind: 'unreadable' }> {
   return { kind: 'unreadable', problems: [{ code, result: 'refused', message }] }
 }
 
@@ -209,7 +224,8 @@ function isOtherLeaf(certificate: X509, leaf: X509, others: readonly X509[]): bo
   )
 }
 
-function matchingKey(certificate: X509, keys: readonly FoundKey[]): FoundKey | undefined {
+/** The key that belongs to the certificate, by their public halves. */
+export function matchingKey(certificate: X509, keys: readonly FoundKey[]): FoundKey | undefined {
   return keys.find((key) => {
     if (key.spki !== undefined && Buffer.from(key.spki).equals(certificate.publicKey.spki)) return true
     if (key.algorithm !== certificate.publicKey.algorithm || key.bits !== certificate.publicKey.bits)
@@ -234,6 +250,14 @@ function uniqueKeys(keys: readonly FoundKey[]): FoundKey[] {
       ]),
     ).values(),
   ]
+}
+
+/** Told with its reason, and that it did not matter. */
+function spoiltOf(found: Found): Repair[] {
+  return found.problems.map(({ message }) => ({
+    code: 'ignored-object',
+    message: `${message.replace(/\.$/, '')}; the certificate, its key and its issuer are complete without it.`,
+  }))
 }
 
 function ignoredOf(found: Found): Repair[] {

@@ -1,8 +1,10 @@
 import { bundleFolder, keys } from '../base/names.ts'
 import { printableJson } from '../base/printable.ts'
 import type { Bundle } from '../certificate/bundle.ts'
-import { copyUnread, removeSources, type Upload } from './incoming.ts'
+import { putCertain } from '../store/certain.ts'
+import type { Upload } from './incoming.ts'
 import type { Journal } from './journal.ts'
+import { copyUnread, removeSources } from './move.ts'
 import type { Job, Parties } from './parties.ts'
 import { isRejectionReadme, rejectionReadme } from './rejection-readme.ts'
 import type { CreatedCertificate, Deployed, Move, Outcome, RotationState } from './state.ts'
@@ -25,7 +27,7 @@ export interface Conclusion {
 
 /**
  * Writes the outcome and moves the bundle out of `incoming/`: first where it goes, then the copies with
- * `result.json` beside them, then the outcome, and only then the originals are removed. Whichever of these a
+ * `result.json` beside them, each read back, then the outcome, and only then the originals are removed. Whichever of these a
  * crash cuts off, the next run finds its way without a half bundle and without a second folder.
  */
 export async function conclude(
@@ -54,11 +56,16 @@ export async function conclude(
   const deployed = conclusion.deployed ? { ...conclusion.deployed, folder } : undefined
   const objects = await copyBundle(job, parties, conclusion, state.moving.to)
   const created = state.created.filter((certificate) => certificate.digest === digest)
-  await parties.store.put(`${state.moving.to}result.json`, resultFile(outcome, created, deployed, objects), {
-    contentType: 'application/json',
-  })
+  await putCertain(
+    parties.store,
+    `${state.moving.to}result.json`,
+    resultFile(outcome, created, deployed, objects),
+    {
+      contentType: 'application/json',
+    },
+  )
   if (conclusion.to === 'rejected')
-    await parties.store.put(`${state.moving.to}README.txt`, rejectionReadme(job.name, outcome), {
+    await putCertain(parties.store, `${state.moving.to}README.txt`, rejectionReadme(job.name, outcome), {
       contentType: 'text/plain; charset=utf-8',
     })
 
@@ -76,7 +83,7 @@ export async function conclude(
 export async function finishMove(parties: Pick<Parties, 'store'>, journal: Journal): Promise<void> {
   const { moving } = journal.state
   if (!moving?.copied) return
-  await removeSources(parties.store, moving.sources)
+  await removeSources(parties.store, keys.incoming(journal.state.name), moving.sources)
   delete journal.state.moving
   await journal.save()
 }
@@ -105,7 +112,7 @@ async function copyBundle(job: Job, parties: Parties, conclusion: Conclusion, to
   const { bundle, upload } = conclusion
   const names: string[] = []
   const put = async (name: string, content: Uint8Array | string, contentType?: string) => {
-    await parties.store.put(`${to}${name}`, content, contentType === undefined ? {} : { contentType })
+    await putCertain(parties.store, `${to}${name}`, content, contentType === undefined ? {} : { contentType })
     names.push(name)
   }
   const clientCa = bundle?.trustedRootCa.map((one) => one.pem).join('') ?? ''
@@ -117,7 +124,7 @@ async function copyBundle(job: Job, parties: Parties, conclusion: Conclusion, to
   }
   for (const { name, bytes } of upload.objects) if (!isOwnNote(name, bytes)) await put(placeFor(name), bytes)
   await copyUnread(parties.store, upload, keys.incoming(job.name), to)
-  names.push(...upload.unread.map((key) => key.slice(keys.incoming(job.name).length)))
+  names.push(...upload.unread.map(({ key }) => key.slice(keys.incoming(job.name).length)))
   // The next rotation finds the CA here: where this bundle had none, it was taken over from its predecessor.
   const brought = upload.objects.some(({ name }) => /(^|\/)(trusted-root-ca\.pem|ca\.crt)$/i.test(name))
   if (conclusion.to === 'deployed' && clientCa && !brought) await put(CLIENT_CA, clientCa)

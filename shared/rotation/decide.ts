@@ -7,7 +7,14 @@ import { judgeOf } from './judged.ts'
 import type { GatewayView } from './look.ts'
 import type { Job, Parties } from './parties.ts'
 import { type Wait, waitFor } from './retry.ts'
-import { chainMayFollow, namesOf, readUpload, restMayFollow } from './waiting.ts'
+import {
+  isHalfReplaced,
+  namesOf,
+  OTHER_HALF,
+  otherHalfMayFollow,
+  readUpload,
+  whatMayFollow,
+} from './waiting.ts'
 
 /** What is to become of an upload, as far as that can be said without asking a gateway. */
 export type Decision =
@@ -15,6 +22,8 @@ export type Decision =
   | { kind: 'refuse'; checks: CheckResult[]; bundle?: Bundle }
   /** Half of it: the rest may still arrive. */
   | { kind: 'wait'; missing: string; found: string[] }
+  /** Halves of two bundles, and neither got its other half in time. */
+  | { kind: 'torn'; checks: CheckResult[]; bundle?: Bundle }
   /** Failed a while ago, and its growing wait is not over. */
   | { kind: 'too early'; bundle: Bundle; wait: Wait }
 
@@ -22,16 +31,20 @@ export function decide(attempt: Attempt): Decision {
   const { job, parties, journal, upload } = attempt
   const reading = readUpload(upload, readOptions(job, parties))
   if (reading.kind === 'waiting') return { kind: 'wait', missing: reading.missing, found: reading.found }
-  if (reading.kind === 'unreadable') return { kind: 'refuse', checks: reading.problems }
+  if (reading.kind === 'unreadable') {
+    const { problems } = reading
+    if (otherHalfMayFollow(attempt, problems))
+      return { kind: 'wait', missing: OTHER_HALF, found: namesOf(upload) }
+    return { kind: isHalfReplaced(problems) ? 'torn' : 'refuse', checks: problems }
+  }
   const { bundle } = reading
   const known = refusedBefore(attempt, bundle)
   if (known) return { kind: 'refuse', checks: [known], bundle }
   const verdict = judgeBundle(job, parties, bundle, configuredHosts(job))
-  if (chainMayFollow(job, verdict, upload, parties))
-    return { kind: 'wait', missing: 'intermediate certificates', found: namesOf(upload) }
-  if (restMayFollow(verdict, upload, parties, journal))
-    return { kind: 'wait', missing: 'other half of the newer bundle', found: namesOf(upload) }
-  if (verdict.decision === 'refuse') return { kind: 'refuse', checks: verdict.checks, bundle }
+  const missing = whatMayFollow(attempt, verdict)
+  if (missing) return { kind: 'wait', missing, found: [...namesOf(upload), ...upload.unfinished] }
+  if (verdict.decision === 'refuse')
+    return { kind: isHalfReplaced(verdict.checks) ? 'torn' : 'refuse', checks: verdict.checks, bundle }
   const wait = waitFor(job, parties, journal, bundle)
   return wait ? { kind: 'too early', bundle, wait } : { kind: 'rotate', bundle }
 }

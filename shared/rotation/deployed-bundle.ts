@@ -1,6 +1,7 @@
 import { keys } from '../base/names.ts'
-import type { Bundle } from '../certificate/bundle.ts'
+import type { Bundle, UploadedObject } from '../certificate/bundle.ts'
 import { readObjects } from '../certificate/read-objects.ts'
+import { contradiction, getListed } from '../store/certain.ts'
 import { readOptions } from './incoming.ts'
 import type { Job, Parties } from './parties.ts'
 import type { Deployed } from './state.ts'
@@ -15,17 +16,26 @@ export async function previousBundle(
   deployed: Pick<Deployed, 'folder' | 'fingerprint'> | undefined,
 ): Promise<Bundle | undefined> {
   if (!deployed) return undefined
-  const folder = `${keys.deployed(job.name)}${deployed.folder}/`
-  const listed = (await parties.store.list(folder)).filter(
-    (object) => !/\/(result\.json|README\.txt)$/.test(object.key),
-  )
-  const objects = []
-  for (const { key } of listed) {
-    const object = await parties.store.get(key)
-    if (object) objects.push({ name: key.slice(folder.length), bytes: object.bytes })
-  }
-  const reading = readObjects(objects, readOptions(job, parties))
+  const reading = readObjects(await deployedObjects(job.name, parties, deployed), readOptions(job, parties))
   return reading.kind === 'complete' && reading.bundle.leaf.fingerprint === deployed.fingerprint
     ? reading.bundle
     : undefined
+}
+
+/** What lies beside the result of a rotation. */
+export async function deployedObjects(
+  name: string,
+  { store }: Pick<Parties, 'store'>,
+  deployed: Pick<Deployed, 'folder'>,
+): Promise<UploadedObject[]> {
+  const folder = `${keys.deployed(name)}${deployed.folder}/`
+  const objects: UploadedObject[] = []
+  for (const listed of await store.list(folder)) {
+    const { key } = listed
+    if (/\/(result\.json|README\.txt)$/.test(key)) continue
+    const found = await getListed(store, listed)
+    if (!found) throw contradiction(store, key, 'its listing and its object say different things')
+    objects.push({ name: key.slice(folder.length), bytes: found.bytes })
+  }
+  return objects
 }

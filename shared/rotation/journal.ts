@@ -1,6 +1,7 @@
 import { asFailure } from '../base/failure.ts'
 import { instantForKey, keys } from '../base/names.ts'
 import { printableJson } from '../base/printable.ts'
+import { getCertain, putCertain } from '../store/certain.ts'
 import type { Parties } from './parties.ts'
 import { caughtUp, rebuiltState } from './rebuild.ts'
 import type { Note, RotationState } from './state.ts'
@@ -51,19 +52,19 @@ export class Journal {
     this.#write().catch(() => {})
   }
 
-  /** Resolves when everything up to now is in the store. */
+  /** Resolves when everything up to now is in the store, and was read back from there. */
   async save(): Promise<void> {
     this.#dirty = true
     while (this.#writing) await this.#writing.catch(() => {})
-    if (this.#dirty) await this.#write()
+    if (this.#dirty) await this.#write(putCertain)
   }
 
-  #write(): Promise<void> {
+  #write(put: typeof putCertain = (store, ...args) => store.put(...args)): Promise<void> {
     this.#dirty = false
     this.#lastWrite = this.#parties.clock.monotonic()
     const bytes = `${printableJson(this.state, 1)}\n`
-    const writing = this.#parties.store
-      .put(keys.state(this.state.name), bytes, { contentType: 'application/json' })
+    const { store } = this.#parties
+    const writing = put(store, keys.state(this.state.name), bytes, { contentType: 'application/json' })
       .catch((thrown) => {
         this.#dirty = true
         throw asFailure(thrown)
@@ -86,7 +87,7 @@ export async function openJournal(
   parties: Pick<Parties, 'store' | 'clock' | 'log'>,
 ): Promise<Journal> {
   // Whatever its size: what is not a state file must be kept aside, or nothing would ever go on.
-  const stored = await parties.store.get(keys.state(name), { maxBytes: MAX_GARBAGE_BYTES })
+  const stored = await getCertain(parties.store, keys.state(name), { maxBytes: MAX_GARBAGE_BYTES })
   if (!stored) return new Journal(await rebuiltState(emptyState(name), parties), parties)
   const text = stored.bytes.length > MAX_STATE_BYTES ? '' : new TextDecoder().decode(stored.bytes)
   const state = parseState(name, text)

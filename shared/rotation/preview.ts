@@ -30,7 +30,7 @@ export interface Preview {
 /** Looks at everything a rotation looks at, without the lease and without changing anything. */
 export async function preview(job: Job, parties: Parties): Promise<Preview> {
   const base = { certificate: job.name, checks: [], steps: [] }
-  const upload = await collectUpload(parties.store, job.name)
+  const upload = await collectUpload(parties, job.name, parties.deadline.signal)
   if (isEmpty(upload))
     return { ...base, decision: 'no bundle', sentence: `nothing lies in incoming/${job.name}/` }
   const reading = readUpload(upload, readOptions(job, parties))

@@ -1,4 +1,5 @@
 import { keys } from '../base/names.ts'
+import { getCertain } from '../store/certain.ts'
 import type { Parties } from './parties.ts'
 import type { CreatedCertificate, Deployed, RotationState } from './state.ts'
 import { folderOfResult, parseResult } from './state-file.ts'
@@ -27,7 +28,7 @@ export async function rebuiltState(
   const created = new Map<string, CreatedCertificate>()
   let deployed: Deployed | undefined
   for (const { key, folder, inService } of results) {
-    const stored = await parties.store.get(key)
+    const stored = await getCertain(parties.store, key)
     const result = stored && parseResult(empty.name, folder, stored.bytes)
     if (!result) {
       parties.log.warn(`${key} is not readable and is passed over`, { key })

@@ -12,12 +12,13 @@ import { factsOf } from './material.ts'
 import { nothingToDo } from './nothing-to-do.ts'
 import { domainOutcomes, failuresOf, heldElsewhere, pushOutcomes, runSentence, runStatus } from './outcome.ts'
 import type { Job, Parties } from './parties.ts'
+import { OutOfTime } from './perform.ts'
 import { requireRoom } from './retire.ts'
 import { runPlan } from './run.ts'
 import { interrupted, refuse, settle, stillWaiting } from './settle.ts'
 import type { Outcome } from './state.ts'
 import { requireUpdatable } from './update.ts'
-import { forgetWaiting, waitForRest } from './waiting.ts'
+import { forgetWaiting, partOldHalf, waitForRest } from './waiting.ts'
 
 /**
  * One certificate, from whatever lies in `incoming/<name>/` to every domain serving it:
@@ -35,15 +36,23 @@ export async function rotate(job: Job, parties: Parties): Promise<Outcome[]> {
     await finishMove(parties, journal)
     const outcomes: Outcome[] = []
     let seen = ''
+    const stop = AbortSignal.any([parties.deadline.signal, lease.signal])
     // A bundle that arrived while another was being rotated is taken up at once, under the same lease.
-    while (!parties.deadline.signal.aborted && !lease.signal.aborted) {
-      const upload = await collectUpload(parties.store, job.name)
-      const sources = JSON.stringify(upload.sources)
+    while (!stop.aborted) {
+      const begunAt = parties.clock.now()
+      const upload = await collectUpload(parties, job.name, stop).catch(unlessOutOfTime)
+      if (upload instanceof OutOfTime) {
+        outcomes.push(
+          outcomeOf({ job, parties, begunAt }, { status: 'unfinished', sentence: upload.message }),
+        )
+        break
+      }
+      const sources = JSON.stringify([upload.sources, upload.unfinished])
       if (isEmpty(upload)) await forgetWaiting(journal)
       // The same objects again: the store took their deletion and did not carry it out.
       if (isEmpty(upload) || sources === seen) break
       seen = sources
-      const attempt = { job, parties, lease, journal, upload, begunAt: parties.clock.now() }
+      const attempt = { job, parties, lease, journal, upload, begunAt }
       const outcome = await rotateUpload(attempt, outcomes)
       outcomes.push(outcome)
       if (outcome.status === 'waiting' || outcome.status === 'unfinished') break
@@ -55,16 +64,21 @@ export async function rotate(job: Job, parties: Parties): Promise<Outcome[]> {
   }
 }
 
+function unlessOutOfTime(thrown: unknown): OutOfTime {
+  if (thrown instanceof OutOfTime) return thrown
+  throw thrown
+}
+
 /** One bundle; what it replaces is told to `outcomes`. */
 async function rotateUpload(attempt: Attempt, outcomes: Outcome[]): Promise<Outcome> {
   const { job, parties, lease, journal } = attempt
   const decision = decide(attempt)
-  if (decision.kind === 'wait')
-    return await waitForRest(job, parties, journal, attempt.upload, decision, (init) =>
-      outcomeOf(attempt, init),
-    )
+  if (decision.kind === 'wait') return await waitForRest(attempt, decision)
+  const parted = decision.kind === 'torn' ? await partOldHalf(attempt) : undefined
+  if (parted) return parted
   await forgetWaiting(journal)
-  if (decision.kind === 'refuse') return await refuse(attempt, decision.checks, decision.bundle)
+  if (decision.kind === 'refuse' || decision.kind === 'torn')
+    return await refuse(attempt, decision.checks, decision.bundle)
   if (decision.kind === 'too early') return stillWaiting(attempt, decision.bundle, decision.wait)
 
   let { bundle } = decision

@@ -39,6 +39,8 @@ export interface RotationState {
   }
   /** First seen incomplete: when it is reported as waiting too long. */
   waitingSince?: string
+  /** Exactly these objects wait, and since when by our clock: whatever changes among them begins its own time. */
+  lying?: { digest: string; since: string }
   renewAt?: string
   /** Threshold crossings already told, by threshold; belongs to the certificate with `notAfter`. */
   alerts?: Record<string, unknown>

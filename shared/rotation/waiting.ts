@@ -1,55 +1,68 @@
 import { minute } from '../base/clock.ts'
 import { Failure } from '../base/failure.ts'
-import { keys } from '../base/names.ts'
+import { digestOf, keys } from '../base/names.ts'
 import { printable } from '../base/printable.ts'
-import type { Reading } from '../certificate/bundle.ts'
+import type { CheckResult, Reading, UploadedObject } from '../certificate/bundle.ts'
 import { examine, type ReadOptions } from '../certificate/found.ts'
-import { readObjects } from '../certificate/read-objects.ts'
+import { matchingKey, readObjects } from '../certificate/read-objects.ts'
 import type { Verdict } from '../certificate/verdict.ts'
-import { readOptions, removeSources, type Upload } from './incoming.ts'
+import { type Attempt, outcomeOf } from './attempt.ts'
+import { deployedObjects } from './deployed-bundle.ts'
+import { readOptions, type Upload } from './incoming.ts'
 import type { Journal } from './journal.ts'
-import type { OutcomeInit } from './outcome.ts'
-import type { Job, Parties } from './parties.ts'
+import { copyObjects, removeSources } from './move.ts'
 import type { Outcome } from './state.ts'
 
-/** What lies in `incoming/`, read as far as its limits allow; what was left alone is told of. */
-export function readUpload(upload: Upload, options: ReadOptions): Reading {
+/** An upload as it was read. What is `waiting` may still become whole. */
+export type UploadReading =
+  | Exclude<Reading, { kind: 'waiting' }>
+  | { kind: 'waiting'; missing: string; found: string[] }
+
+/** What lies in `incoming/`, read as far as its limits allow; what stays where it is is told of. */
+export function readUpload(upload: Upload, options: ReadOptions): UploadReading {
   if (upload.refusal) return { kind: 'unreadable', problems: [upload.refusal] }
+  const { unfinished, leftAlone } = upload
   const reading = readObjects(upload.objects, options)
-  if (reading.kind === 'waiting') return { ...reading, found: [...reading.found, ...upload.leftAlone] }
-  if (reading.kind === 'complete')
-    for (const one of upload.leftAlone)
-      reading.bundle.repairs.push({ code: 'ignored-object', message: `${one} was left where it is.` })
+  if (reading.kind === 'waiting')
+    return { ...reading, found: [...reading.found, ...unfinished, ...leftAlone] }
+  if (reading.kind === 'unreadable')
+    // Nobody can know what it will be together with the rest.
+    return unfinished.length === 0
+      ? reading
+      : { kind: 'waiting', missing: 'rest of it', found: allOf(upload) }
+  for (const one of [...unfinished, ...leftAlone])
+    reading.bundle.repairs.push({ code: 'ignored-object', message: `${one} was left where it is.` })
   return reading
 }
 
 /** Nothing waits any more: the next half begins its own time. */
 export async function forgetWaiting(journal: Journal): Promise<void> {
-  if (journal.state.waitingSince === undefined) return
-  delete journal.state.waitingSince
+  const { state } = journal
+  if (state.waitingSince === undefined && state.lying === undefined) return
+  delete state.waitingSince
+  delete state.lying
   await journal.save()
 }
 
 /** Half a bundle is not an error, until it has been one for too long. */
 export async function waitForRest(
-  job: Job,
-  parties: Parties,
-  journal: Journal,
-  upload: Upload,
+  attempt: Attempt,
   reading: { missing: string; found: string[] },
-  outcome: (init: Omit<OutcomeInit, 'certificate' | 'begunAt' | 'endedAt'>) => Outcome,
 ): Promise<Outcome> {
+  const { job, parties, journal, upload } = attempt
   const { state } = journal
   const since = state.waitingSince
   const now = parties.clock.now()
-  if (!since) {
-    state.waitingSince = now.toISOString()
+  const digest = digestOfUpload(upload)
+  if (!since || state.lying?.digest !== digest || Date.parse(state.lying.since) > now.getTime()) {
+    state.waitingSince ??= now.toISOString()
+    state.lying = { digest, since: now.toISOString() }
     await journal.save()
   }
   const sentence = `waiting for the ${reading.missing}: so far there is ${reading.found.join(', ') || 'nothing usable'}`
   const waited = since ? now.getTime() - Date.parse(since) : 0
-  if (waited > job.config.waitForPair && (await tidyLatecomers(job, parties, journal, upload)))
-    return outcome({
+  if (waited > job.config.waitForPair && (await tidyLatecomers(attempt)))
+    return outcomeOf(attempt, {
       status: 'already deployed',
       sentence: `${reading.found.join(', ')} belongs to the bundle that is in service and was moved beside it`,
     })
@@ -64,21 +77,68 @@ export async function waitForRest(
             next: `Put the ${reading.missing} into incoming/${job.name}/, or remove what lies there.`,
           }),
         ]
-  return outcome({ status: 'waiting', sentence, failures })
+  return outcomeOf(attempt, { status: 'waiting', sentence, failures })
 }
 
 /** acme.sh writes leaf and key before the chain: a bundle this young that lacks nothing else is not judged yet. */
 const CHAIN_MAY_FOLLOW_MS = 2 * minute
+/** A pair that is uploaded over another is none between its two halves; a person at a console takes minutes. */
+const OTHER_HALF_MAY_FOLLOW_MS = 5 * minute
 
-export function chainMayFollow(
-  job: Pick<Job, 'asked'>,
+/**
+ * What a bundle that can be read may still be waiting for, in words; undefined where it is judged as it is. A person
+ * who asks has put there what there is.
+ */
+export function whatMayFollow(
+  { job, parties, journal, upload }: Pick<Attempt, 'job' | 'parties' | 'upload'> & Memory,
   verdict: Verdict,
-  upload: Upload,
-  parties: Pick<Parties, 'clock'>,
+): string | undefined {
+  if (job.asked) return undefined
+  const now = parties.clock.now().getTime()
+  const lying = lyingFor(journal, upload, now)
+  if (isHalfReplaced(verdict.checks)) return lying < OTHER_HALF_MAY_FOLLOW_MS ? OTHER_HALF : undefined
+  const age = Math.max(lying, now - upload.newestAt.getTime())
+  if (upload.unfinished.length > 0 && isBare(verdict) && lying < CHAIN_MAY_FOLLOW_MS) return CHAIN
+  return age < CHAIN_MAY_FOLLOW_MS && lacksChainOnly(verdict) ? CHAIN : undefined
+}
+
+/** What waits of two bundles of which one half each lies here. */
+export const OTHER_HALF = 'other half of the newer bundle'
+const CHAIN = 'intermediate certificates'
+
+/** Whether a half that was refused for its other half is one: the rest of it may be on its way. */
+export function isHalfReplaced(checks: CheckResult[]): boolean {
+  return checks.some(
+    ({ result, code, facts }) =>
+      result === 'refused' &&
+      (code === 'several-keys' || (code === 'key-matches' && facts?.reason === 'another-certificate')),
+  )
+}
+
+/** For several keys of which none fits, which cannot even be read together. */
+export function otherHalfMayFollow(
+  { job, parties, journal, upload }: Pick<Attempt, 'job' | 'parties' | 'upload'> & Memory,
+  problems: CheckResult[],
 ): boolean {
-  // A person who asks has put there what there is.
-  if (job.asked || parties.clock.now().getTime() - upload.newestAt.getTime() >= CHAIN_MAY_FOLLOW_MS)
-    return false
+  const lying = lyingFor(journal, upload, parties.clock.now().getTime())
+  return !job.asked && isHalfReplaced(problems) && lying < OTHER_HALF_MAY_FOLLOW_MS
+}
+
+interface Memory {
+  journal: Pick<Journal, 'state'>
+}
+
+/** Milliseconds for which exactly this has been seen here, by our clock: a file's own times are its writer's. */
+function lyingFor({ state }: Pick<Journal, 'state'>, upload: Upload, now: number): number {
+  if (state.lying?.digest !== digestOfUpload(upload)) return 0
+  return Math.max(0, now - Date.parse(state.lying.since))
+}
+
+function digestOfUpload({ sources, unfinished }: Upload): string {
+  return digestOf(...sources.flatMap(({ key, digest }) => [key, digest]), ...unfinished)
+}
+
+function lacksChainOnly(verdict: Verdict): boolean {
   const refusals = verdict.checks.filter((check) => check.result === 'refused')
   if (refusals.length > 0) return refusals.every((check) => check.facts?.reason === 'issuer-missing')
   // With trust `any` nobody can tell whether a leaf without intermediates is whole; one that says where to fetch
@@ -86,20 +146,16 @@ export function chainMayFollow(
   return verdict.checks.some((check) => check.result === 'warning' && check.facts?.issuerPublished === true)
 }
 
-/**
- * While one bundle lies here unfinished, a newer pair arrives under the same names one object at a time: for a
- * moment there is a new certificate beside the old key. To refuse that would tear the newer bundle apart.
- */
-export function restMayFollow(
-  verdict: Verdict,
-  upload: Upload,
-  parties: Pick<Parties, 'clock'>,
-  journal: Journal,
-): boolean {
-  const { current, retry } = journal.state
-  const half = verdict.checks.some((check) => check.result === 'refused' && check.code === 'key-matches')
-  const age = parties.clock.now().getTime() - upload.newestAt.getTime()
-  return half && (current?.status === 'running' || retry !== undefined) && age < CHAIN_MAY_FOLLOW_MS
+/** No intermediates, while something unfinished lies beside that may be them. */
+function isBare({ checks }: Verdict): boolean {
+  return checks.some(({ code, result, facts }) => {
+    if (code !== 'chain-complete') return false
+    return result === 'warning' || (result === 'refused' && facts?.reason === 'issuer-missing')
+  })
+}
+
+function allOf(upload: Upload): string[] {
+  return [...namesOf(upload), ...upload.unfinished, ...upload.leftAlone]
 }
 
 export function namesOf(upload: Upload): string[] {
@@ -107,28 +163,75 @@ export function namesOf(upload: Upload): string[] {
 }
 
 /**
- * A part that arrived when its bundle was already in service (the second copy of a chain) will never find its
- * other half. Moved only when its time is over: an hour before, it could have been the first part of a renewal.
+ * A part that arrived when its bundle was already in service (the second copy of a chain, a key uploaded twice) will
+ * never find its other half. Moved only when its time is over: an hour before, it could have been the first part of a
+ * renewal with the same key.
  */
-async function tidyLatecomers(
-  job: Job,
-  parties: Parties,
-  journal: Journal,
-  upload: Upload,
-): Promise<boolean> {
-  const { deployed } = journal.state
-  if (!deployed || upload.leftAlone.length > 0) return false
-  const found = examine(upload.objects, readOptions(job, parties))
-  const certificates = found.objects.flatMap((object) => object.certificates)
-  const known = certificates.every(
-    (one) => one.selfIssued || deployed.chain.includes(one.certificate.fingerprint),
-  )
-  const keyless = found.keyProblems.length === 0 && found.objects.every((object) => object.keys.length === 0)
-  if (certificates.length === 0 || !known || !keyless) return false
-  // In a folder of their own: under the same name they could take the place of an object that holds the key.
-  for (const { name, bytes } of upload.objects)
-    await parties.store.put(`${keys.deployed(job.name)}${deployed.folder}/late/${name}`, bytes)
-  await removeSources(parties.store, upload.sources)
+async function tidyLatecomers(attempt: Attempt): Promise<boolean> {
+  const { upload, journal } = attempt
+  if (upload.leftAlone.length + upload.unfinished.length > 0) return false
+  const { old } = await oldHalves(attempt)
+  if (old.length === 0 || old.length < upload.objects.length) return false
+  await putBesideDeployed(attempt, old)
   await forgetWaiting(journal)
   return true
+}
+
+/**
+ * A new half has lain for too long beside the old half of the bundle in service: the old one is what is in its way,
+ * and is moved to where it belongs. The new one goes on waiting, as half a pair does. Undefined where neither of them
+ * is what is in service: then nobody can tell which one is meant.
+ */
+export async function partOldHalf(attempt: Attempt): Promise<Outcome | undefined> {
+  const { upload } = attempt
+  const { old, decisive } = await oldHalves(attempt)
+  if (decisive.length === 0 || old.length === upload.objects.length) return undefined
+  await putBesideDeployed(attempt, decisive)
+  const gone = new Set(decisive.map(({ name }) => name))
+  const found = upload.objects.filter(({ name }) => !gone.has(name)).map(({ name }) => printable(name))
+  const sentence = `${decisive.map(({ name }) => printable(name)).join(', ')} belongs to the bundle that is in service and was moved beside it`
+  const waiting = await waitForRest(attempt, { missing: OTHER_HALF, found: [...found, ...upload.unfinished] })
+  return { ...waiting, sentence: `${waiting.sentence}; ${sentence}` }
+}
+
+/** Objects that hold nothing but parts of what is in service; `decisive` are those that no renewal can share. */
+async function oldHalves({ job, parties, journal, upload }: Attempt) {
+  const none = { old: [], decisive: [] } as { old: UploadedObject[]; decisive: UploadedObject[] }
+  const { deployed } = journal.state
+  if (!deployed) return none
+  const options = readOptions(job, parties)
+  const leaf = examine(await deployedObjects(job.name, parties, deployed), options)
+    .objects.flatMap(({ certificates }) => certificates)
+    .find(({ certificate }) => certificate.fingerprint === deployed.fingerprint)
+  for (const object of upload.objects) {
+    const { objects, problems, keyProblems } = examine([object], options)
+    const certificates = objects.flatMap((one) => one.certificates)
+    const privateKeys = objects.flatMap((one) => one.keys)
+    const known = certificates.every(
+      (one) => one.selfIssued || deployed.chain.includes(one.certificate.fingerprint),
+    )
+    const ours = privateKeys.every((key) => leaf !== undefined && matchingKey(leaf, [key]) !== undefined)
+    const nothing = certificates.length + privateKeys.length === 0
+    if (nothing || problems.length + keyProblems.length > 0 || !known || !ours) continue
+    none.old.push(object)
+    const isLeaf = certificates.some((one) => one.certificate.fingerprint === deployed.fingerprint)
+    if (isLeaf || privateKeys.length > 0) none.decisive.push(object)
+  }
+  return none
+}
+
+/** In a folder of their own: under the same name they could take the place of an object that holds the key. */
+async function putBesideDeployed(
+  { job, parties, journal, upload }: Attempt,
+  objects: UploadedObject[],
+): Promise<void> {
+  const { store } = parties
+  const incoming = keys.incoming(job.name)
+  await copyObjects(store, objects, `${keys.deployed(job.name)}${journal.state.deployed!.folder}/late/`)
+  const moved = new Set(objects.map(({ name }) => `${incoming}${name}`))
+  await removeSources(
+    store,
+    incoming,
+    upload.sources.filter(({ key }) => moved.has(key)),
+  )
 }

@@ -2,7 +2,7 @@ import { mkdir, readFile, symlink, truncate, utimes, writeFile } from 'node:fs/p
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { createAuthority, x509 } from '../../emulator/authority.ts'
-import { day, hour } from '../../shared/base/clock.ts'
+import { day, hour, minute } from '../../shared/base/clock.ts'
 import type { Log } from '../../shared/base/log.ts'
 import type { Outcome } from '../../shared/rotation/state.ts'
 import { rotateUploads } from '../../shared/runtime/jobs.ts'
@@ -157,13 +157,13 @@ describe('a refused bundle', () => {
   })
 })
 
-describe('half a bundle', () => {
-  async function story(): Promise<Story> {
-    const one = await Story.start({ apig: [HOST], roma: [] })
-    closing.push(() => one.close())
-    return one
-  }
+async function story(): Promise<Story> {
+  const one = await Story.start({ apig: [HOST], roma: [] })
+  closing.push(() => one.close())
+  return one
+}
 
+describe('half a bundle', () => {
   it('waits, is said to be waiting, is reported after waitForPair, and rotates when the rest arrives', async () => {
     const one = await story()
     const good = await one.cloud.issue()
@@ -210,6 +210,116 @@ describe('half a bundle', () => {
     expect(keys).toContain('deployed/shop/<instant>/late/cert.pem')
     expect(keys.filter((key) => key.startsWith('incoming/'))).toEqual([])
     expect((await one.state()).waitingSince).toBeUndefined()
+  })
+})
+
+describe('halves of two bundles', () => {
+  const KEY = 'incoming/shop/privkey.pem'
+  const CHAIN = 'incoming/shop/fullchain.pem'
+
+  /** A first bundle in service, and a part of it uploaded once more. */
+  async function leftover(part: 'privkey.pem' | 'fullchain.pem'): Promise<Story> {
+    const one = await story()
+    const old = await one.settled()
+    await one.cloud.store.put(
+      `incoming/shop/${part}`,
+      part === 'privkey.pem' ? old.privateKeyPem : old.fullchainPem,
+    )
+    expect(await one.tick()).toMatchObject([{ status: 'waiting', failures: [] }])
+    return one
+  }
+
+  it.each([
+    ['privkey.pem', 1],
+    ['fullchain.pem', 1],
+    ['privkey.pem', 25 * 60],
+  ] as const)(
+    '%s uploaded twice is no obstacle for the next renewal, object by object, %i minutes later',
+    async (part, minutes) => {
+      const one = await leftover(part)
+      const next = await one.cloud.issue()
+      one.clock.advance(minutes * minute)
+      const [first, then] =
+        part === 'privkey.pem'
+          ? [
+              { key: CHAIN, content: next.fullchainPem },
+              { key: KEY, content: next.privateKeyPem },
+            ]
+          : [
+              { key: KEY, content: next.privateKeyPem },
+              { key: CHAIN, content: next.fullchainPem },
+            ]
+      await one.cloud.store.put(first.key, first.content)
+      expect(await one.tick()).toMatchObject([
+        { status: 'waiting', sentence: expect.stringContaining('other half of the newer bundle') },
+      ])
+      one.clock.advance(minute)
+      await one.cloud.store.put(then.key, then.content)
+      expect(await one.tick()).toMatchObject([{ status: 'rotated' }])
+      expect(one.cloud.served()[HOST]).toBe(next.fingerprint)
+      expect((await one.cloud.keys()).filter((key) => /^(rejected|incoming)/.test(key))).toEqual([])
+    },
+  )
+
+  it('that stay what they are: the one of the bundle in service is moved beside it, the new one waits as half a pair and rotates whenever the rest comes', async () => {
+    const one = await leftover('privkey.pem')
+    const next = await one.cloud.issue()
+    await one.cloud.store.put(CHAIN, next.fullchainPem)
+    await one.tick()
+    one.clock.advance(6 * minute)
+    const [parted] = await one.tick()
+    expect(parted).toMatchObject({ status: 'waiting', failures: [] })
+    expect(parted?.sentence).toMatch(/privkey\.pem belongs to the bundle that is in service/)
+    const keys = (await one.cloud.keys()).map((key) => key.replace(INSTANT, '<instant>'))
+    expect(keys).toContain('deployed/shop/<instant>/late/privkey.pem')
+    expect(keys.filter((key) => /^(rejected|incoming)/.test(key))).toEqual([CHAIN])
+    one.clock.advance(3 * hour)
+    expect(await one.tick()).toMatchObject([{ status: 'waiting', failures: [] }])
+    // Another name than the old one had: the half that waits is told by its content.
+    await one.cloud.store.put('incoming/shop/new.key', next.privateKeyPem)
+    expect(await one.tick()).toMatchObject([{ status: 'rotated' }])
+    expect(one.cloud.served()[HOST]).toBe(next.fingerprint)
+  })
+
+  it('of which neither is in service wait some minutes since the last of them came, and are then refused together', async () => {
+    const one = await story()
+    const [first, second] = [await one.cloud.issue(), await one.cloud.issue()]
+    await one.cloud.store.put(CHAIN, first.fullchainPem)
+    await one.cloud.store.put(KEY, second.privateKeyPem)
+    for (const _ of [1, 2]) {
+      expect(await one.tick()).toMatchObject([{ status: 'waiting' }])
+      one.clock.advance(4 * minute)
+    }
+    expect(await one.tick()).toMatchObject([
+      {
+        status: 'refused',
+        checks: expect.arrayContaining([expect.objectContaining({ code: 'key-matches' })]),
+      },
+    ])
+    const keys = (await one.cloud.keys()).map((key) => key.replace(INSTANT, '<instant>'))
+    expect(keys.filter((key) => /pem$/.test(key))).toEqual([
+      'rejected/shop/<instant>/fullchain.pem',
+      'rejected/shop/<instant>/privkey.pem',
+    ])
+  })
+
+  it('of three bundles, with two keys of which none fits, wait as well', async () => {
+    const one = await story()
+    const [first, second, third] = [await one.cloud.issue(), await one.cloud.issue(), await one.cloud.issue()]
+    await one.cloud.store.put(CHAIN, third.fullchainPem)
+    await one.cloud.store.put('incoming/shop/1.key', first.privateKeyPem)
+    await one.cloud.store.put('incoming/shop/2.key', second.privateKeyPem)
+    expect(await one.tick()).toMatchObject([{ status: 'waiting' }])
+    one.clock.advance(minute)
+    await one.cloud.store.put('incoming/shop/3.key', third.privateKeyPem)
+    expect(await one.tick()).toMatchObject([{ status: 'rotated' }])
+  })
+
+  it('are judged at once where a person asks', async () => {
+    const one = await story()
+    await one.cloud.store.put(CHAIN, (await one.cloud.issue()).fullchainPem)
+    await one.cloud.store.put(KEY, (await one.cloud.issue()).privateKeyPem)
+    expect(await one.ask()).toMatchObject([{ status: 'refused' }])
   })
 })
 
@@ -291,7 +401,7 @@ describe('an object with a temporary name', () => {
   })
 })
 
-describe('objects that are too many or too large', () => {
+describe('objects that are too many or too large for a bundle', () => {
   /** Looks at how many objects are in memory at a time. */
   function counting(store: Store): { store: Store; most: () => number } {
     let now = 0
@@ -329,34 +439,26 @@ describe('objects that are too many or too large', () => {
     expect(await text(await find('part-69.pem'))).toBe('this is part 69')
   })
 
-  it('are refused together with what lies beside them, unread', async () => {
-    await start()
-    await put({ ...pair(await cloud.issue()), 'backup.tar': new Uint8Array(1024 * 1024) })
-    expect(await rotate()).toMatchObject([
-      { status: 'refused', checks: [{ code: 'too-large' }], sentence: expect.stringMatching(/backup\.tar/) },
-    ])
-    expect(await shownKeys()).toEqual(
-      ['README.txt', 'backup.tar', 'fullchain.pem', 'privkey.pem', 'result.json']
-        .map((name) => `rejected/shop/<instant>/${name}`)
-        .concat('state/shop.json'),
-    )
-  })
-
-  it('beyond what a function can move are left where they are and named, and a bundle beside them rotates', async () => {
-    await start()
-    await put({ 'disk.img': 'x' })
-    await truncate(join(cloud.folder, 'bucket/incoming/shop/disk.img'), 50 * 1024 * 1024)
-    expect(await rotate()).toMatchObject([
-      { status: 'waiting', sentence: expect.stringMatching(/disk\.img/) },
-    ])
-    await cloud.drop(await cloud.issue())
-    const [outcome] = await rotate()
-    expect(outcome).toMatchObject({ status: 'rotated' })
-    expect(outcome?.repairs).toContainEqual(
-      expect.objectContaining({ code: 'ignored-object', message: expect.stringMatching(/disk\.img/) }),
-    )
-    expect(await cloud.keys()).toContain('incoming/shop/disk.img')
-  })
+  it.each([300, 1024, 3 * 1024, 5 * 1024, 50 * 1024])(
+    'a stray file of %i KiB is left where it is and named, and a bundle beside it rotates',
+    async (kib) => {
+      await start()
+      await put({ 'backup.tar': 'x' })
+      await truncate(join(cloud.folder, 'bucket/incoming/shop/backup.tar'), kib * 1024)
+      expect(await rotate()).toMatchObject([
+        { status: 'waiting', sentence: expect.stringMatching(/backup\.tar/) },
+      ])
+      await cloud.drop(await cloud.issue())
+      const [outcome] = await rotate()
+      expect(outcome).toMatchObject({ status: 'rotated' })
+      expect(outcome?.repairs).toContainEqual(
+        expect.objectContaining({ code: 'ignored-object', message: expect.stringMatching(/backup\.tar/) }),
+      )
+      expect((await cloud.keys()).filter((key) => /backup|rejected/.test(key))).toEqual([
+        'incoming/shop/backup.tar',
+      ])
+    },
+  )
 })
 
 describe('names of objects', () => {
@@ -398,7 +500,7 @@ describe('names of objects', () => {
     await put({
       [`full${evil}.pem`]: issued.fullchainPem,
       [`key${evil}.pem`]: issued.privateKeyPem,
-      [`torn${evil}.pem`]: issued.certificatePem.slice(0, 300),
+      [`torn${evil}.pem`]: '-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n',
       [`${evil}.bin`]: 'what is this',
     })
     await cloud.store.put(`incoming/no${evil}body/x.pem`, 'x')

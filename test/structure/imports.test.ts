@@ -29,6 +29,7 @@ const ALLOWED: Record<string, string[]> = {
     'shared/certificate',
     'shared/config/schema',
     'shared/store/port',
+    'shared/store/certain',
     'shared/gateway/port',
     'shared/manager/port',
     'shared/probe/port',
