@@ -1,16 +1,12 @@
 import { randomBytes } from 'node:crypto'
-import { type Clock, day, hour, minute, second } from '../base/clock.ts'
+import { type Clock, hour, second } from '../base/clock.ts'
 import { asFailure, Failure } from '../base/failure.ts'
 import { type Log, silentLog } from '../base/log.ts'
 import { keys, requireCertificateName } from '../base/names.ts'
 import { aborted } from './failures.ts'
 import type { ObjectSummary, Store } from './port.ts'
 
-/** No claim may be longer, so that a forged or broken name can not lock a certificate for years. */
 const LONGEST = hour
-const SKEW_OF_LONGEST = 5 * minute
-/** What nobody understands is cleared away when it is this old; until then someone may want to see it. */
-const FOREIGN_IS_OLD = day
 /** How often the first of several claims looks whether the others have withdrawn: for 1.6 seconds. */
 const LOOKS = 7
 const CLAIM = /^(\d{13,15})-([0-9a-f]{24})$/
@@ -19,11 +15,14 @@ export interface LeaseOptions {
   clock: Clock
   /** For people: who holds it, for example a request id. Written into the claim. */
   owner: string
-  /** Milliseconds after which others may ignore a claim that was not renewed; at most an hour. Default 20 s. */
+  /**
+   * Milliseconds after which others may ignore a claim that was not renewed; at most an hour. Everybody who takes
+   * leases in one store uses the same. Default 20 s.
+   */
   ttlMs?: number
   /**
-   * The holder stops this many milliseconds before that. It is the allowance for clocks that differ and for
-   * requests still under way when the holder stops: both together must stay below it. Default 5 s.
+   * The holder stops this many milliseconds before that. It is the allowance for a store that tells full seconds
+   * only and for requests still under way when the holder stops: both together must stay below it. Default 5 s.
    */
   marginMs?: number
   /** Milliseconds between renewals in the background; false where the caller renews itself. Default a third of ttlMs. */
@@ -64,8 +63,13 @@ export interface HeldByOther {
 /**
  * Mutual exclusion by PUT, LIST and DELETE alone. Everybody writes a claim of their own and lists afterwards; who
  * sees no other live claim holds the lease, anybody else withdraws and tries again after a random pause. Both of
- * two contenders wrote before they listed, so at most one of them can have missed the other. The instant of
- * expiry is part of a claim's key: a listing is all it takes to judge it, whatever its body holds.
+ * two contenders wrote before they listed, so at most one of them can have missed the other.
+ *
+ * Whether a claim of somebody else is still alive is judged by the store's own time: both claims are dated by the same
+ * store, so neither a contender's clock nor the holder's has a say, and a claim dated far ahead blocks no longer
+ * than any other. Where even that cannot be trusted, a claim that has stood there unchanged for the life of a lease is
+ * dead: its holder would have replaced it. The instant in a claim's key is for people, for the order among contenders,
+ * and for a first look that costs nothing.
  */
 export async function acquireLease(
   store: Store,
@@ -80,6 +84,13 @@ interface Claim {
   key: string
   id: string
   until: number
+  /** By the store's time. */
+  writtenAt: number
+}
+
+interface Listing {
+  claims: Claim[]
+  foreign: ObjectSummary[]
 }
 
 class Contender {
@@ -94,6 +105,10 @@ class Contender {
   /** Every key this contender may have written and has not deleted. */
   readonly written = new Set<string>()
   #lastUntil = 0
+  /** When each claim of another was first seen, by the monotonic clock. */
+  readonly #firstSeen = new Map<string, number>()
+  /** An instant of the store's time, and ours by the monotonic clock: known as soon as a claim of ours was listed. */
+  #storeTime: { at: number; monotonic: number } | undefined
 
   constructor(store: Store, name: string, options: LeaseOptions) {
     this.store = store
@@ -113,7 +128,7 @@ class Contender {
     const giveUpAt = this.clock.monotonic() + waitMs
     for (let attempt = 0; ; attempt++) {
       // Looking first costs little and spares the holder a folder full of short-lived claims.
-      let others = await this.#others(await this.#list(signal))
+      let others = this.#atFirstSight(await this.#list(signal))
       if (others.length === 0) {
         const lease = await this.#try(signal)
         if (!Array.isArray(lease)) return lease
@@ -135,13 +150,18 @@ class Contender {
       const claim = await this.claim(signal)
       for (let look = 0; look < LOOKS; look++) {
         const listedFrom = this.clock.monotonic()
-        const { at, claims } = await this.#list(signal)
+        const listing = await this.#list(signal)
+        const { claims } = listing
         const prompt = this.clock.monotonic() - listedFrom <= this.margin
         // Without one's own claim the listing is not to be trusted, or somebody cleared the folder.
-        const seen = claims.some(({ key }) => key === claim.key)
-        others = claims.filter(({ id, until }) => id !== this.id && until > at)
-        if (!seen || !prompt || !this.isInTime(claim)) break
-        if (others.length === 0) return new HeldLease(this, claim)
+        const own = claims.find(({ key }) => key === claim.key)
+        if (own) this.#storeTime = { at: own.writtenAt, monotonic: claim.writtenAt }
+        others = this.#living(claims)
+        if (!own || !prompt || !this.isInTime(claim)) break
+        if (others.length === 0) {
+          await this.#clearAway(listing)
+          return new HeldLease(this, claim)
+        }
         // All but the first in the listing withdraw; it stays a little and looks again, or nobody would ever win
         // where many try. Safe, because it still has to see itself alone.
         if (others.some(({ key }) => key < claim.key)) break
@@ -170,7 +190,7 @@ class Contender {
       contentType: 'application/json',
       ...(signal ? { signal } : {}),
     })
-    return { key, until, claimedAt }
+    return { key, until, claimedAt, writtenAt: this.clock.monotonic() }
   }
 
   /** Both clocks must agree: the wall clock may jump, and the monotonic one stands still while a machine sleeps. */
@@ -199,51 +219,79 @@ class Contender {
     }
   }
 
-  async #list(
-    signal: AbortSignal | undefined,
-  ): Promise<{ at: number; claims: Claim[]; foreign: ObjectSummary[] }> {
-    // Taken before the listing: a claim that ends while the answer travels still counts.
-    const at = this.clock.now().getTime()
+  async #list(signal: AbortSignal | undefined): Promise<Listing> {
     const folder = keys.lease(this.name)
-    const claims: Claim[] = []
-    const foreign: ObjectSummary[] = []
-    for (const object of await this.store.list(folder, signal ? { signal } : {})) {
+    const listing: Listing = { claims: [], foreign: [] }
+    const objects = await this.store.list(folder, signal ? { signal } : {})
+    const now = this.clock.monotonic()
+    for (const object of objects) {
       const [, until, id] = CLAIM.exec(object.key.slice(folder.length)) ?? []
-      if (id !== undefined && Number(until) <= at + LONGEST + SKEW_OF_LONGEST) {
-        claims.push({ key: object.key, id, until: Number(until) })
-      } else foreign.push(object)
+      if (id === undefined) {
+        listing.foreign.push(object)
+        continue
+      }
+      if (!this.#firstSeen.has(object.key)) this.#firstSeen.set(object.key, now)
+      listing.claims.push({
+        key: object.key,
+        id,
+        until: Number(until),
+        writtenAt: object.modifiedAt.getTime(),
+      })
     }
-    return { at, claims, foreign }
+    return listing
   }
 
-  /** Live claims of others; clears away what the dead and the confused have left. */
-  async #others(listing: { at: number; claims: Claim[]; foreign: ObjectSummary[] }): Promise<Claim[]> {
-    const { at, claims, foreign } = listing
-    const folder = keys.lease(this.name)
-    const dead = claims.filter(({ id, until }) => id !== this.id && until + this.margin <= at)
-    // A claim too far ahead is one of ours that is wrong; what has no claim's name is not ours to delete.
-    const old = foreign.filter(
-      ({ key, modifiedAt }) =>
-        CLAIM.test(key.slice(folder.length)) && at - modifiedAt.getTime() > FOREIGN_IS_OLD,
-    )
+  /**
+   * Before the store's time is known, a claim that by its own word and our clock looks alive is believed: that ends by
+   * itself within the life of a lease. Whatever looks dead or impossible is judged with a claim of our own.
+   */
+  #atFirstSight({ claims }: Listing): Claim[] {
+    if (this.#storeTime) return this.#living(claims)
+    const now = this.clock.now().getTime()
+    return this.#living(claims).filter(({ until }) => until > now && until <= now + this.ttl + this.margin)
+  }
+
+  /** Claims of others that may be held. */
+  #living(claims: readonly Claim[]): Claim[] {
+    return claims.filter((claim) => claim.id !== this.id && this.#msToLive(claim) > 0)
+  }
+
+  /** Zero or less for the dead. */
+  #msToLive({ key, writtenAt }: Claim): number {
+    const now = this.clock.monotonic()
+    const watched = now - (this.#firstSeen.get(key) ?? now)
+    const age = this.#storeTime ? this.#storeTime.at + now - this.#storeTime.monotonic - writtenAt : 0
+    return this.ttl - Math.max(watched, age)
+  }
+
+  /**
+   * What the dead have left; by whoever has just taken the lease, and knows the store's time. What has no claim's name
+   * is not ours to delete.
+   */
+  async #clearAway({ claims, foreign }: Listing): Promise<void> {
+    const dead = claims.filter((claim) => claim.id !== this.id && this.#msToLive(claim) + this.margin <= 0)
     if (foreign.length > 0) {
       this.log.warn('Ignored objects in a lease folder that are no claims', {
         keys: foreign.slice(0, 10).map(({ key }) => JSON.stringify(key.slice(0, 200))),
         count: foreign.length,
       })
     }
-    for (const { key } of [...dead, ...old].slice(0, 100)) {
+    for (const { key } of dead.slice(0, 100)) {
       await this.store.delete(key).catch((error: unknown) => {
         this.log.warn('A dead lease claim could not be deleted', { key, failure: asFailure(error) })
       })
     }
-    return claims.filter(({ id, until }) => id !== this.id && until > at)
   }
 
   async #holder(others: readonly Claim[]): Promise<HeldByOther> {
-    const last = others.reduce<Claim | undefined>((a, b) => (a && a.until > b.until ? a : b), undefined)
+    const last = others.reduce<Claim | undefined>(
+      (a, b) => (a && this.#msToLive(a) > this.#msToLive(b) ? a : b),
+      undefined,
+    )
     if (!last) return { heldBy: 'unknown', until: this.clock.now() }
-    return { heldBy: await this.#owner(last.key), until: new Date(last.until) }
+    const now = this.clock.now().getTime()
+    const until = new Date(Math.min(now + this.#msToLive(last), Math.max(now, last.until)))
+    return { heldBy: await this.#owner(last.key), until }
   }
 
   async #owner(key: string): Promise<string> {
@@ -262,8 +310,9 @@ class Contender {
 interface OwnClaim {
   key: string
   until: number
-  /** Monotonic. */
+  /** Monotonic: before the claim left, and after the store had it. */
   claimedAt: number
+  writtenAt: number
 }
 
 class HeldLease implements Lease {

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest'
-import { day, hour, second } from '../../shared/base/clock.ts'
+import { day, hour, minute, second } from '../../shared/base/clock.ts'
 import { Failure } from '../../shared/base/failure.ts'
 import type { Log } from '../../shared/base/log.ts'
 import { acquireLease, type Lease, type LeaseOptions } from '../../shared/store/lease.ts'
@@ -350,22 +350,11 @@ describe('What others left in the folder does not wedge the lease:', () => {
     expect(claims()).toHaveLength(1)
   })
 
-  test('a claim too far ahead is ignored, reported, and cleared away when it is old', async () => {
-    const name = `9999999999999-${'a'.repeat(24)}`
-    put(name, 'x')
-    await (await take()).release()
-    expect(warnings).toContain('Ignored objects in a lease folder that are no claims')
-    expect(claims()).toHaveLength(1)
-    put(name, 'x', new Date(clock.ms - 25 * hour))
-    await (await take()).release()
-    expect(claims()).toEqual([])
-  })
-
   test.each(['', '\0\0\0\0', '{', 'null', '{"owner":7}', '{"owner":"a\\u001b[31mb"}'])(
     'a claim with the body %j counts by its name',
     async (body) => {
       const until = clock.ms + 10 * second
-      put(`${until}-${'a'.repeat(24)}`, body)
+      put(`${until}-${'a'.repeat(24)}`, body, new Date(clock.ms - 10 * second))
       expect(await refused()).toEqual({
         heldBy: body.includes('a\\u') ? 'a?[31mb' : 'unknown',
         until: new Date(until),
@@ -374,6 +363,80 @@ describe('What others left in the folder does not wedge the lease:', () => {
       await take()
     },
   )
+})
+
+describe('Clocks that are wrong change nothing: a claim is judged by the store’s own time, so', () => {
+  /** Of two claims the first in the listing stays a little, to see whether the other one is withdrawn. */
+  const refusedBeside = async (more: Partial<LeaseOptions> = {}) => {
+    const answer = refused(more)
+    await clock.advance(4 * second)
+    return answer
+  }
+  const off = (ms: number): LeaseOptions['clock'] => ({ ...clock, now: () => new Date(clock.ms + ms) })
+
+  test.each([
+    ['a day behind', -24 * hour],
+    ['a day ahead', 24 * hour],
+    ['ten minutes behind', -10 * minute],
+    ['ten minutes ahead', 10 * minute],
+    ['half a minute ahead', 30 * second],
+  ])(
+    'whoever comes with a clock that is %s respects a live holder, and takes over from a dead one',
+    async (_, ms) => {
+      const holder = await take()
+      for (let round = 0; round < 3; round++) {
+        await refusedBeside({ clock: off(ms) })
+        await clock.advance(9 * second)
+        expect(await holder.renew()).toBe(true)
+      }
+      await holder.release()
+      await take({ heartbeatMs: false })
+      await clock.advance(20 * second)
+      await (await take({ owner: 'two', clock: off(ms) })).release()
+    },
+  )
+
+  test.each([
+    ['a day behind', -24 * hour],
+    ['a day ahead', 24 * hour],
+  ])(
+    'a holder whose clock is %s is respected, and blocks nobody for longer than a lease lives',
+    async (_, ms) => {
+      const holder = await take({ clock: off(ms) })
+      for (let round = 0; round < 3; round++) {
+        await refusedBeside()
+        await clock.advance(9 * second)
+        expect(await holder.renew()).toBe(true)
+      }
+      await holder.release()
+      await take({ clock: off(ms), heartbeatMs: false })
+      await clock.advance(20 * second)
+      expect((await take({ owner: 'two' })).held()).toBe(true)
+    },
+  )
+
+  test('a claim dated far ahead blocks for the life of a lease at most, and says so', async () => {
+    store.objects.set(`state/shop.lease/9999999999999-${'a'.repeat(24)}`, {
+      bytes: Buffer.from('x'),
+      modifiedAt: clock.now(),
+    })
+    await clock.advance(5 * second)
+    expect((await refusedBeside()).until.getTime()).toBeLessThanOrEqual(clock.ms + 15 * second)
+    await clock.advance(13 * second)
+    await (await take()).release()
+    await clock.advance(5 * second)
+    await (await take()).release()
+    expect(claims()).toEqual([])
+  })
+
+  test('a store whose time stands still does not lock anybody out: what is watched for a lease’s life is dead', async () => {
+    await take({ heartbeatMs: false })
+    const { list } = store
+    store.list = async (prefix) => (await list(prefix)).map((one) => ({ ...one, modifiedAt: new Date(0) }))
+    const waiting = acquireLease(store, 'shop', options({ owner: 'two', waitMs: 25 * second }))
+    await clock.advance(25 * second)
+    expect(await waiting).not.toHaveProperty('heldBy')
+  })
 })
 
 test('A name that could leave the folder is refused', async () => {

@@ -35,7 +35,7 @@ export function mortalParties(
 }
 
 export async function leaseOn(store: Store, name: string, clock: VirtualClock): Promise<LeaseAnswer> {
-  const lease = await acquireLease(store, name, {
+  const lease = await acquireLease(datedBy(store), name, {
     clock: clock.lazy,
     owner: 'a test',
     ttlMs: LEASE_TTL_MS,
@@ -58,6 +58,21 @@ export async function leaseOn(store: Store, name: string, clock: VirtualClock): 
       },
     },
   }
+}
+
+/** Files are dated by the machine, whose time stands still in these stories: claims get the virtual time of their names. */
+function datedBy(store: Store): Store {
+  const list: Store['list'] = async (prefix, options) =>
+    (await store.list(prefix, options)).map((object) => {
+      const until = /\.lease\/(\d+)-[0-9a-f]{24}$/.exec(object.key)?.[1]
+      return until ? { ...object, modifiedAt: new Date(Number(until) - LEASE_TTL_MS) } : object
+    })
+  return new Proxy(store, {
+    get: (target, property) => {
+      const value = property === 'list' ? list : (Reflect.get(target, property) as unknown)
+      return typeof value === 'function' ? value.bind(target) : value
+    },
+  })
 }
 
 /** Runs until the end or the death. */
