@@ -6,6 +6,7 @@ import { keys, requireCertificateName } from '../base/names.ts'
 import { aborted } from './failures.ts'
 import type { ObjectSummary, Store } from './port.ts'
 
+/** No lease may be longer: who died with it would lock a certificate for as long. */
 const LONGEST = hour
 /** How often the first of several claims looks whether the others have withdrawn: for 1.6 seconds. */
 const LOOKS = 7
