@@ -8,6 +8,7 @@ export interface Command {
 /** Each command is loaded when it is asked for: `inspect` has no use for a cloud client. */
 export const commands: Record<CommandName, () => Promise<Command>> = {
   demo: () => import('./demo.ts'),
+  init: () => import('./init.ts'),
   rotate: () => import('./rotate.ts'),
   tick: () => import('./tick.ts'),
   watch: () => import('./watch.ts'),

@@ -68,6 +68,46 @@ export const specs = {
     ],
     exits: [[0, 'every domain served the new certificate'], [1, 'something failed'], wrongUsage],
   },
+  init: {
+    summary: 'look at an account and write rotation.yaml for it',
+    about:
+      'Lists gateways, domains and what they serve, and changes nothing there. The access key comes from HW_ACCESS_KEY, ' +
+      'HW_SECRET_KEY and, where it is temporary, HW_SECURITY_TOKEN. What is not given is asked, where there is a terminal.',
+    options: {
+      config: { ...config, help: 'the file to write; never over one that is there' },
+      emulator: {
+        type: 'boolean',
+        default: false,
+        help: 'against the embedded cloud, which it starts and keeps running',
+      },
+      region: { type: 'string', value: 'REGION', help: 'such as eu-de or cn-north-4' },
+      project: { type: 'string', value: 'ID', help: "default: the region's main project" },
+      domain: {
+        type: 'string',
+        multiple: true,
+        default: [],
+        value: 'NAME',
+        help: 'only these; repeatable; default: all',
+      },
+      directory: { type: 'string', value: 'DIR', help: 'keep bundles and state there (default ./bucket)' },
+      bucket: { type: 'string', value: 'NAME', help: 'keep them in this bucket of the region' },
+      endpoint: { type: 'string', value: 'URL', help: 'one address for all services, for private endpoints' },
+      connect: {
+        type: 'string',
+        value: 'HOST:PORT',
+        help: 'where handshakes go, where names do not resolve',
+      },
+    },
+    examples: [
+      ['cert-rotation init --emulator', 'try everything without an account'],
+      ['cert-rotation init --region eu-de --bucket my-certificates', 'for an account'],
+    ],
+    exits: [
+      [0, 'written'],
+      [1, 'the account could not be read, or has no domain'],
+      [2, 'wrong usage, or the file is there'],
+    ],
+  },
   rotate: {
     summary: 'rotate what lies in incoming/',
     positionals: '[NAME...]',
