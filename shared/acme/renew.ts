@@ -257,10 +257,11 @@ class Tick {
     if (key === undefined) return
     const accepted = judge(issued.certificate, key)
     if (!isWorthAnother({ refusal, accepted, config, before, now })) return
+    // Noted afterwards: a crash in between repeats the same bytes, and loses no try.
+    await drop(this.#parts, key, issued.certificate)
     this.#state.again = { at: now.toISOString(), config }
     delete this.#state.refusal
     await this.#save()
-    await drop(this.#parts, key, issued.certificate)
     return issued
   }
 
