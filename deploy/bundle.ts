@@ -20,6 +20,9 @@ export interface Package {
 /** Node.js20.15 is the newest runtime of FunctionGraph; its samples and its loader are CommonJS. */
 const TARGET = 'node20.15'
 
+/** The reader's place in a package, without its extension. */
+const READER = 'lib/reader'
+
 /** The DOS epoch: the earliest instant that a zip can hold, and the same on every machine. */
 const EPOCH = new Date(1980, 0, 1)
 
@@ -32,7 +35,8 @@ export async function bundleFunction(root: string, entry: string): Promise<Packa
   const outdir = resolve(root, 'out')
   const bundled = await build({
     absWorkingDir: root,
-    entryPoints: { index: entry },
+    // Beside the handler, the thread in which uploads are read: shared/reader/thread.ts starts it.
+    entryPoints: { index: entry, [READER]: 'shared/reader/worker.ts' },
     bundle: true,
     splitting: true,
     write: false,
@@ -78,6 +82,7 @@ export async function bundleFunction(root: string, entry: string): Promise<Packa
       target: TARGET,
       // Written as a require that happens late: Node's own import() would go through its slower module loader.
       supported: { 'dynamic-import': false },
+      define: { PACKED_READER: JSON.stringify(posix.relative(posix.dirname(name), `${READER}.js`)) },
       minify: true,
       keepNames: false,
       sourcemap: 'external',

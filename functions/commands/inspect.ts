@@ -5,10 +5,10 @@ import { Failure } from '../../shared/base/failure.ts'
 import { printable } from '../../shared/base/printable.ts'
 import { Secret } from '../../shared/base/secret.ts'
 import type { UploadedObject } from '../../shared/certificate/bundle.ts'
-import { inspectReport } from '../../shared/certificate/inspect-report.ts'
 import { defaultLimits } from '../../shared/certificate/limits.ts'
 import { renderInspect } from '../../shared/certificate/render-inspect.ts'
 import { readTrust, type Trust } from '../../shared/certificate/trust.ts'
+import { createWorkerReader } from '../../shared/reader/in-worker.ts'
 import { useColor } from './session.ts'
 import { readArguments, UsageError } from './usage.ts'
 
@@ -26,7 +26,8 @@ export async function run(args: string[]): Promise<number> {
       `--at takes an instant such as 2026-11-22T12:00:00Z, not ${JSON.stringify(values.at)}`,
     )
   const password = values['password-file']
-  const report = inspectReport(await Promise.all(positionals.map(readOne)), {
+  const reader = createWorkerReader()
+  const report = await reader.inspect(await Promise.all(positionals.map(readOne)), {
     at,
     domains: values.host,
     trust: await readTrustOption(values.trust),
@@ -34,6 +35,7 @@ export async function run(args: string[]): Promise<number> {
       ? [new Secret((await whole(password, 4096)).toString('utf8').replace(/\r?\n$/, ''))]
       : [],
   })
+  await reader.close()
   if (values.json) process.stdout.write(`${JSON.stringify(report)}\n`)
   else if (!values.quiet) process.stdout.write(renderInspect(report, { color: useColor(process.stdout) }))
   return report.verdict.decision === 'accept' ? 0 : 1

@@ -65,7 +65,7 @@ export interface RenewalParts {
   /** What became of a certificate that was delivered. */
   fateOf?: ((fingerprint: string) => Fate | undefined) | undefined
   /** The rotation's own checks of a bundle, as far as they need no gateway: whether it would be taken now. */
-  judge?: ((certificatePem: string, key: Secret) => boolean) | undefined
+  judge?: ((certificatePem: string, key: Secret) => boolean | Promise<boolean>) | undefined
   /** Digest of the config that the rotation judges by. */
   config?: string | undefined
   /** After a rotation: only where it stands now; no CA is asked and nothing is ordered. */
@@ -255,7 +255,7 @@ class Tick {
     // Another passphrase: then it is lost, and the next order stands on its own.
     const key = await open(issued.key, secret, keyPurpose(name)).catch(() => undefined)
     if (key === undefined) return
-    const accepted = judge(issued.certificate, key)
+    const accepted = await judge(issued.certificate, key)
     if (!isWorthAnother({ refusal, accepted, config, before, now })) return
     // Noted afterwards: a crash in between repeats the same bytes, and loses no try.
     await drop(this.#parts, key, issued.certificate)

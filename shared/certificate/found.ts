@@ -15,6 +15,7 @@ import {
   readPlainKey,
 } from './private-key.ts'
 import { looksLike } from './sniff.ts'
+import { isTemporaryName } from './temporary-name.ts'
 import type { Trust } from './trust.ts'
 import { readX509, type X509 } from './x509.ts'
 
@@ -53,15 +54,9 @@ export interface Found {
   work: Work
 }
 
-const TEMPORARY = /(^|\/)\.|(\.part|\.partial|\.tmp|\.temp|\.swp|\.crdownload|~)$/i
 /** Notes that tools and this one leave beside a bundle. */
 const NOTES = /(^|\/)(readme(\.\w+)?|result\.json|.*\.(json|md|conf))$/i
 const EXPECTED = /\.(pem|crt|cer|cert|key|der|p12|pfx|p7b|p7c|p7s)$/i
-
-/** Names that say "still being written" or "not for you": such objects are left alone. */
-export function isTemporaryName(name: string): boolean {
-  return TEMPORARY.test(name)
-}
 
 /** Reads every object by its content. Never throws for what is in them. */
 export function examine(uploaded: readonly UploadedObject[], options: ReadOptions = {}): Found {

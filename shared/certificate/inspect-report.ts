@@ -90,24 +90,16 @@ export function inspectReport(objects: readonly UploadedObject[], options: Inspe
   const { trust, at } = options
   const found = examine(objects, options)
   const reading = assemble(found, { keyOptional: true, judgedBy: { trust, at } })
-  const report: InspectReport = {
-    schema: 1,
-    at: at.toISOString(),
-    trust: trust.kind,
-    hosts: options.domains.map((domain) => printable(domain)),
-    files: found.objects.map((object) => ({
-      name: printable(object.name, 200),
-      bytes: object.bytes,
-      format: object.format,
-      certificates: object.certificates.map((x509) => certificateReport(x509.certificate)),
-      privateKeys: object.keys.map((key) => `${key.algorithm} ${key.bits}`),
-      ...(object.note === undefined ? {} : { note: object.note }),
-    })),
-    reading: reading.kind,
-    repairs: [],
-    checks: [],
-    verdict: { decision: 'refuse', browser: 'unknown', refusedBy: [], warnings: [] },
-  }
+  const report = emptyReport(options)
+  report.reading = reading.kind
+  report.files = found.objects.map((object) => ({
+    name: printable(object.name, 200),
+    bytes: object.bytes,
+    format: object.format,
+    certificates: object.certificates.map((x509) => certificateReport(x509.certificate)),
+    privateKeys: object.keys.map((key) => `${key.algorithm} ${key.bits}`),
+    ...(object.note === undefined ? {} : { note: object.note }),
+  }))
   if (reading.kind === 'unreadable') report.checks = reading.problems
   else if (reading.kind === 'waiting') {
     report.missing = reading.missing
@@ -123,6 +115,39 @@ export function inspectReport(objects: readonly UploadedObject[], options: Inspe
   report.verdict.refusedBy = codesOf(report.checks, 'refused')
   report.verdict.warnings = codesOf(report.checks, 'warning')
   return report
+}
+
+/** The report on files that could not be looked into, for the reason in `check`. */
+export function unreadReport(
+  objects: readonly UploadedObject[],
+  options: InspectOptions,
+  check: CheckResult,
+): InspectReport {
+  const report = emptyReport(options)
+  report.files = objects.map(({ name, bytes, size }) => ({
+    name: printable(name, 200),
+    bytes: size ?? bytes.length,
+    format: 'unknown',
+    certificates: [],
+    privateKeys: [],
+  }))
+  report.checks = [check]
+  report.verdict.refusedBy = [check.code]
+  return report
+}
+
+function emptyReport({ at, trust, domains }: InspectOptions): InspectReport {
+  return {
+    schema: 1,
+    at: at.toISOString(),
+    trust: trust.kind,
+    hosts: domains.map((domain) => printable(domain)),
+    files: [],
+    reading: 'unreadable',
+    repairs: [],
+    checks: [],
+    verdict: { decision: 'refuse', browser: 'unknown', refusedBy: [], warnings: [] },
+  }
 }
 
 /** Checks that a browser does not make. */

@@ -225,7 +225,7 @@ function isOtherLeaf(certificate: X509, leaf: X509, others: readonly X509[]): bo
 }
 
 /** The key that belongs to the certificate, by their public halves. */
-export function matchingKey(certificate: X509, keys: readonly FoundKey[]): FoundKey | undefined {
+function matchingKey(certificate: X509, keys: readonly FoundKey[]): FoundKey | undefined {
   return keys.find((key) => {
     if (key.spki !== undefined && Buffer.from(key.spki).equals(certificate.publicKey.spki)) return true
     if (key.algorithm !== certificate.publicKey.algorithm || key.bits !== certificate.publicKey.bits)

@@ -11,7 +11,7 @@ import type { Deployed } from './state.ts'
  */
 export async function withClientCa(
   job: Job,
-  parties: Pick<Parties, 'store' | 'clock'>,
+  parties: Pick<Parties, 'store' | 'clock' | 'reader'>,
   deployed: Deployed | undefined,
   bundle: Bundle,
   views: GatewayView[],

@@ -1,6 +1,5 @@
 import type { Bundle, CheckResult, UploadedObject } from '../certificate/bundle.ts'
-import { readObjects } from '../certificate/read-objects.ts'
-import { judge, type Served, type Verdict } from '../certificate/verdict.ts'
+import type { Served, Verdict } from '../certificate/verdict.ts'
 import type { Attempt } from './attempt.ts'
 import { readOptions } from './incoming.ts'
 import { judgeOf } from './judged.ts'
@@ -27,9 +26,9 @@ export type Decision =
   /** Failed a while ago, and its growing wait is not over. */
   | { kind: 'too early'; bundle: Bundle; wait: Wait }
 
-export function decide(attempt: Attempt): Decision {
+export async function decide(attempt: Attempt): Promise<Decision> {
   const { job, parties, journal, upload } = attempt
-  const reading = readUpload(upload, readOptions(job, parties))
+  const reading = await readUpload(upload, job, parties)
   if (reading.kind === 'waiting') return { kind: 'wait', missing: reading.missing, found: reading.found }
   if (reading.kind === 'unreadable') {
     const { problems } = reading
@@ -40,7 +39,7 @@ export function decide(attempt: Attempt): Decision {
   const { bundle } = reading
   const known = refusedBefore(attempt, bundle)
   if (known) return { kind: 'refuse', checks: [known], bundle }
-  const verdict = judgeBundle(job, parties, bundle, configuredHosts(job))
+  const verdict = await judgeBundle(job, parties, bundle, configuredHosts(job))
   const missing = whatMayFollow(attempt, verdict)
   if (missing) return { kind: 'wait', missing, found: [...namesOf(upload), ...upload.unfinished] }
   if (verdict.decision === 'refuse')
@@ -52,10 +51,10 @@ export function decide(attempt: Attempt): Decision {
 /** The whole verdict: for every domain the gateways know, and against what they serve now. */
 export function judgeInPlace(
   job: Job,
-  parties: Pick<Parties, 'clock'>,
+  parties: Pick<Parties, 'clock' | 'reader'>,
   bundle: Bundle,
   views: GatewayView[],
-): Verdict {
+): Promise<Verdict> {
   const domains = views.flatMap((view) => view.domains)
   const hosts = [...new Set(domains.map((domain) => domain.host))]
   // What this bundle put there in an earlier run is no predecessor of it.
@@ -69,14 +68,15 @@ export function judgeInPlace(
  * Whether these objects would be taken now, as far as that can be said without asking a gateway: for a bundle that
  * was refused and may have become acceptable by time, config or trusted roots.
  */
-export function wouldAccept(
+export async function wouldAccept(
   job: Job,
-  parties: Pick<Parties, 'clock'>,
+  parties: Pick<Parties, 'clock' | 'reader'>,
   objects: readonly UploadedObject[],
-): boolean {
-  const reading = readObjects(objects, readOptions(job, parties))
+): Promise<boolean> {
+  const reading = await parties.reader.read(objects, readOptions(job, parties))
   if (reading.kind !== 'complete') return false
-  return judgeBundle(job, parties, reading.bundle, configuredHosts(job)).decision === 'accept'
+  const verdict = await judgeBundle(job, parties, reading.bundle, configuredHosts(job))
+  return verdict.decision === 'accept'
 }
 
 export function firstRefusal(checks: CheckResult[]): string {
@@ -85,13 +85,13 @@ export function firstRefusal(checks: CheckResult[]): string {
 
 function judgeBundle(
   job: Job,
-  parties: Pick<Parties, 'clock'>,
+  parties: Pick<Parties, 'clock' | 'reader'>,
   bundle: Bundle,
   domains: string[],
   served: Served[] = [],
-): Verdict {
+): Promise<Verdict> {
   const { trust, config } = job
-  return judge(bundle, {
+  return parties.reader.judge(bundle, {
     at: parties.clock.now(),
     domains,
     trust,

@@ -1,6 +1,5 @@
 import { keys } from '../base/names.ts'
 import type { Bundle, UploadedObject } from '../certificate/bundle.ts'
-import { readObjects } from '../certificate/read-objects.ts'
 import { contradiction, getListed } from '../store/certain.ts'
 import { readOptions } from './incoming.ts'
 import type { Job, Parties } from './parties.ts'
@@ -12,11 +11,12 @@ import type { Deployed } from './state.ts'
  */
 export async function previousBundle(
   job: Pick<Job, 'name' | 'config' | 'trust'>,
-  parties: Pick<Parties, 'store' | 'clock'>,
+  parties: Pick<Parties, 'store' | 'clock' | 'reader'>,
   deployed: Pick<Deployed, 'folder' | 'fingerprint'> | undefined,
 ): Promise<Bundle | undefined> {
   if (!deployed) return undefined
-  const reading = readObjects(await deployedObjects(job.name, parties, deployed), readOptions(job, parties))
+  const objects = await deployedObjects(job.name, parties, deployed)
+  const reading = await parties.reader.read(objects, readOptions(job, parties))
   return reading.kind === 'complete' && reading.bundle.leaf.fingerprint === deployed.fingerprint
     ? reading.bundle
     : undefined

@@ -5,6 +5,7 @@ import type { CertificateConfig, DomainConfig, GatewayConfig } from '../config/s
 import type { Gateway } from '../gateway/port.ts'
 import type { Manager } from '../manager/port.ts'
 import type { Probe } from '../probe/port.ts'
+import type { BundleReader } from '../reader/port.ts'
 import type { Store } from '../store/port.ts'
 import type { ProgressEvent } from './progress.ts'
 
@@ -33,6 +34,8 @@ export interface Parties {
   random: () => number
   log: Log
   store: Store
+  /** The only one that looks into uploaded bytes. */
+  reader: BundleReader
   /** `waitMs`: how long somebody else's claim is waited for at the most; a dead holder's ends within half a minute. */
   lease(name: string, waitMs?: number): Promise<LeaseAnswer>
   gatewayFor(config: GatewayConfig): Gateway

@@ -1,6 +1,6 @@
 import type { CheckResult } from '../certificate/bundle.ts'
 import { judgeInPlace } from './decide.ts'
-import { collectUpload, isEmpty, readOptions } from './incoming.ts'
+import { collectUpload, isEmpty } from './incoming.ts'
 import { emptyState, readState } from './journal.ts'
 import { lookAtGateways, probeBefore } from './look.ts'
 import { makePlan } from './make-plan.ts'
@@ -33,7 +33,7 @@ export async function preview(job: Job, parties: Parties): Promise<Preview> {
   const upload = await collectUpload(parties, job.name, parties.deadline.signal)
   if (isEmpty(upload))
     return { ...base, decision: 'no bundle', sentence: `nothing lies in incoming/${job.name}/` }
-  const reading = readUpload(upload, readOptions(job, parties))
+  const reading = await readUpload(upload, job, parties)
   if (reading.kind === 'waiting')
     return {
       ...base,
@@ -50,7 +50,7 @@ export async function preview(job: Job, parties: Parties): Promise<Preview> {
   const { bundle } = reading
   const views = await lookAtGateways(job, parties)
   await probeBefore(views, parties)
-  const verdict = judgeInPlace(job, parties, bundle, views)
+  const verdict = await judgeInPlace(job, parties, bundle, views)
   const facts = factsOf(bundle)
   const refusal = verdict.checks.find((check) => check.result === 'refused')
   if (refusal)

@@ -72,7 +72,7 @@ function unlessOutOfTime(thrown: unknown): OutOfTime {
 /** One bundle; what it replaces is told to `outcomes`. */
 async function rotateUpload(attempt: Attempt, outcomes: Outcome[]): Promise<Outcome> {
   const { job, parties, lease, journal } = attempt
-  const decision = decide(attempt)
+  const decision = await decide(attempt)
   if (decision.kind === 'wait') return await waitForRest(attempt, decision)
   const parted = decision.kind === 'torn' ? await partOldHalf(attempt) : undefined
   if (parted) return parted
@@ -89,7 +89,7 @@ async function rotateUpload(attempt: Attempt, outcomes: Outcome[]): Promise<Outc
   try {
     const views = await lookAtGateways(job, parties)
     await probeBefore(views, parties)
-    const verdict = judgeInPlace(job, parties, bundle, views)
+    const verdict = await judgeInPlace(job, parties, bundle, views)
     if (verdict.decision === 'refuse') return await refuse(attempt, verdict.checks, bundle)
     bundle = await withClientCa(job, parties, journal.state.deployed, bundle, views)
     const made = await makePlan(job, parties, journal, factsOf(bundle), views)

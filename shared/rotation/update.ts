@@ -99,7 +99,7 @@ async function keepFlag(
  */
 export async function requireUpdatable(
   job: Job,
-  parties: Pick<Parties, 'store' | 'clock'>,
+  parties: Pick<Parties, 'store' | 'clock' | 'reader'>,
   plan: Plan,
   views: GatewayView[],
   bundle: Bundle,

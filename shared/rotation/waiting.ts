@@ -3,14 +3,13 @@ import { Failure } from '../base/failure.ts'
 import { digestOf, keys } from '../base/names.ts'
 import { printable } from '../base/printable.ts'
 import type { CheckResult, Reading, UploadedObject } from '../certificate/bundle.ts'
-import { examine, type ReadOptions } from '../certificate/found.ts'
-import { matchingKey, readObjects } from '../certificate/read-objects.ts'
 import type { Verdict } from '../certificate/verdict.ts'
 import { type Attempt, outcomeOf } from './attempt.ts'
 import { deployedObjects } from './deployed-bundle.ts'
 import { readOptions, type Upload } from './incoming.ts'
 import type { Journal } from './journal.ts'
 import { copyObjects, removeSources } from './move.ts'
+import type { Job, Parties } from './parties.ts'
 import type { Outcome } from './state.ts'
 
 /** An upload as it was read. What is `waiting` may still become whole. */
@@ -19,10 +18,14 @@ export type UploadReading =
   | { kind: 'waiting'; missing: string; found: string[] }
 
 /** What lies in `incoming/`, read as far as its limits allow; what stays where it is is told of. */
-export function readUpload(upload: Upload, options: ReadOptions): UploadReading {
+export async function readUpload(
+  upload: Upload,
+  job: Pick<Job, 'config' | 'trust'>,
+  parties: Pick<Parties, 'clock' | 'reader'>,
+): Promise<UploadReading> {
   if (upload.refusal) return { kind: 'unreadable', problems: [upload.refusal] }
   const { unfinished, leftAlone } = upload
-  const reading = readObjects(upload.objects, options)
+  const reading = await parties.reader.read(upload.objects, readOptions(job, parties))
   if (reading.kind === 'waiting')
     return { ...reading, found: [...reading.found, ...unfinished, ...leftAlone] }
   if (reading.kind === 'unreadable')
@@ -200,21 +203,20 @@ async function oldHalves({ job, parties, journal, upload }: Attempt) {
   const { deployed } = journal.state
   if (!deployed) return none
   const options = readOptions(job, parties)
-  const leaf = examine(await deployedObjects(job.name, parties, deployed), options)
-    .objects.flatMap(({ certificates }) => certificates)
-    .find(({ certificate }) => certificate.fingerprint === deployed.fingerprint)
+  const inService = await parties.reader.contents(await deployedObjects(job.name, parties, deployed), options)
+  const leaf = inService
+    .flatMap(({ certificates }) => certificates)
+    .find(({ fingerprint }) => fingerprint === deployed.fingerprint)
+  const contents = await parties.reader.contents(upload.objects, options)
   for (const object of upload.objects) {
-    const { objects, problems, keyProblems } = examine([object], options)
-    const certificates = objects.flatMap((one) => one.certificates)
-    const privateKeys = objects.flatMap((one) => one.keys)
-    const known = certificates.every(
-      (one) => one.selfIssued || deployed.chain.includes(one.certificate.fingerprint),
-    )
-    const ours = privateKeys.every((key) => leaf !== undefined && matchingKey(leaf, [key]) !== undefined)
-    const nothing = certificates.length + privateKeys.length === 0
-    if (nothing || problems.length + keyProblems.length > 0 || !known || !ours) continue
+    const here = contents.find(({ name }) => name === object.name)
+    if (here === undefined || here.damaged) continue
+    const { certificates, privateKeys } = here
+    const known = certificates.every((one) => one.selfIssued || deployed.chain.includes(one.fingerprint))
+    const ours = privateKeys.every(({ publicKey }) => publicKey === leaf?.publicKey)
+    if (certificates.length + privateKeys.length === 0 || !known || !ours) continue
     none.old.push(object)
-    const isLeaf = certificates.some((one) => one.certificate.fingerprint === deployed.fingerprint)
+    const isLeaf = certificates.some(({ fingerprint }) => fingerprint === deployed.fingerprint)
     if (isLeaf || privateKeys.length > 0) none.decisive.push(object)
   }
   return none

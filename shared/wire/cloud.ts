@@ -25,6 +25,8 @@ import type { Manager } from '../manager/port.ts'
 import { createManager } from '../manager/scm.ts'
 import type { Channels } from '../notify/channels.ts'
 import { createProbe } from '../probe/tls.ts'
+import { createWorkerReader } from '../reader/in-worker.ts'
+import type { BundleReader } from '../reader/port.ts'
 import { gatewayKey } from '../rotation/look.ts'
 import type { Deadline, Job, LeaseAnswer, Parties } from '../rotation/parties.ts'
 import type { ProgressEvent } from '../rotation/progress.ts'
@@ -47,6 +49,8 @@ export interface WiringOptions {
   agency?: () => AccessKey | undefined
   /** Where the console channel of the alerts writes. */
   write?: (text: string) => void
+  /** Reads uploads in place of a thread of its own: for tests, which read thousands. */
+  reader?: BundleReader
 }
 
 /** The outside, opened once and used for any number of runs. */
@@ -113,6 +117,7 @@ export function openStore(
 export async function openWiring(options: WiringOptions): Promise<Wiring> {
   const { config, clock, random, log } = options
   const store = openStore(options)
+  const reader = options.reader ?? createWorkerReader({ log })
   const dispatcher = createDispatcher({ connections: Math.max(16, config.concurrency * 2) })
   const cloud = config.cloud && openCloud(config.cloud, options, dispatcher)
   const gateways = new Map<string, Gateway>()
@@ -192,6 +197,7 @@ export async function openWiring(options: WiringOptions): Promise<Wiring> {
         random,
         log: runLog ?? log,
         store,
+        reader,
         gatewayFor,
         manager: managerOrNone(),
         probe: createProbe({ timeoutMs: PROBE_TIMEOUT_MS }),
@@ -202,6 +208,7 @@ export async function openWiring(options: WiringOptions): Promise<Wiring> {
     },
     async close() {
       await dispatcher.close()
+      await reader.close()
     },
   }
 }

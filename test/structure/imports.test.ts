@@ -10,6 +10,7 @@ import { describe, expect, it } from 'vitest'
 const ALLOWED: Record<string, string[]> = {
   'shared/base': [],
   'shared/certificate': ['shared/base'],
+  'shared/reader': ['shared/base', 'shared/certificate'],
   'shared/config': ['shared/base'],
   'shared/http': ['shared/base'],
   'shared/store': ['shared/base'],
@@ -33,6 +34,7 @@ const ALLOWED: Record<string, string[]> = {
     'shared/gateway/port',
     'shared/manager/port',
     'shared/probe/port',
+    'shared/reader/port',
   ],
   'shared/watch': [
     'shared/base',

@@ -6,6 +6,7 @@ import type { SeedInput } from '../../emulator/seed.ts'
 import { type Clock, day, systemClock } from '../../shared/base/clock.ts'
 import { type Log, silentLog } from '../../shared/base/log.ts'
 import { loadConfig } from '../../shared/config/load.ts'
+import { inProcessReader } from '../../shared/reader/in-process.ts'
 import { noDeadline } from '../../shared/runtime/context.ts'
 import { createDirectoryStore } from '../../shared/store/directory.ts'
 import type { Store } from '../../shared/store/port.ts'
@@ -105,6 +106,7 @@ export class TestCloud {
     options: { clock?: Clock; log?: Log; write?: (text: string) => void } = {},
   ): Promise<Wiring> {
     const wiring = await openWiring({
+      reader: inProcessReader,
       config: loadConfig(JSON.stringify(config), { file: 'test config', environment: {} }),
       folder: this.folder,
       clock: options.clock ?? systemClock,

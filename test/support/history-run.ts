@@ -7,6 +7,7 @@ import { silentLog } from '../../shared/base/log.ts'
 import { keys } from '../../shared/base/names.ts'
 import { loadConfig } from '../../shared/config/load.ts'
 import type { Probe, ServedCertificate } from '../../shared/probe/port.ts'
+import { inProcessReader } from '../../shared/reader/in-process.ts'
 import type { Deadline, Parties } from '../../shared/rotation/parties.ts'
 import { parseState } from '../../shared/rotation/state-file.ts'
 import { noDeadline } from '../../shared/runtime/context.ts'
@@ -206,6 +207,7 @@ class Life {
     await lab.emulator.reset(lab.seed(scene))
     const random = randomFrom(scene.seed)
     const wiring = await openWiring({
+      reader: inProcessReader,
       config: loadConfig(JSON.stringify(lab.config(scene)), { file: 'a history', environment: {} }),
       folder: '.',
       clock: clock.eager,
