@@ -180,7 +180,14 @@ class Tick {
     const { name, store, signal, current, fateOf } = this.#parts
     const { issued } = this.#state
     if (issued === undefined) return undefined
-    const lying = await store.get(`${keys.incoming(name)}fullchain.pem`, { ...(signal && { signal }) })
+    // Whatever somebody has uploaded under this name, it keeps nothing from being renewed.
+    const lying = await store
+      .get(`${keys.incoming(name)}fullchain.pem`, { maxBytes: MOST_BYTES, ...(signal && { signal }) })
+      .catch((thrown) => {
+        const { code } = asFailure(thrown)
+        if (code === 'store.too-large' || code === 'store.bad-key') return undefined
+        throw thrown
+      })
     const leaf = lying && readLeaf(Buffer.from(lying.bytes).toString('utf8'))
     if (leaf && fingerprintOf(leaf) === issued.fingerprint) return 'waiting'
     if (issued.fingerprint === current?.fingerprint) return { is: 'deployed' }
@@ -205,25 +212,27 @@ class Tick {
 
   /** A certificate that is not in service is told of once, and its successor waits longer each time. */
   #noteFate(fate: Fate | 'waiting' | 'gone' | undefined, standing: Standing, due: Due): void {
-    const { name, current, settings, lookOnly } = this.#parts
+    const { name, current, config = '', settings, lookOnly } = this.#parts
     const { issued, refusal } = this.#state
-    const partly = lookOnly !== true && isPartly(this.#parts, standing, due)
-    if (partly && current && refusal?.fingerprint !== current.fingerprint) {
-      const { host, notAfter } = standing.incumbent as Incumbent
-      const failure = partlyFailure(name, host, notAfter)
-      this.#noteRefusal({ fingerprint: current.fingerprint, at: '', by: 'partly', config: '' }, failure)
-    }
-    if (issued === undefined || fate === undefined || fate === 'waiting') return
-    if (fate !== 'gone' && fate.is !== 'refused') {
-      if (!partly) forgetRefusal(this.#state, settings.reuseKey)
+    if (fate === 'waiting') return
+    if (issued !== undefined && (fate === 'gone' || fate?.is === 'refused')) {
+      const said = fate === 'gone' ? { at: '', by: fate } : fate
+      if (refusal?.fingerprint === issued.fingerprint && refusal.at === said.at) return
+      const failure = refusalFailure(name, issued, fate === 'gone' ? undefined : fate)
+      const noted = { fingerprint: issued.fingerprint, at: said.at, by: said.by, config }
+      this.#noteRefusal(fate === 'gone' ? noted : { ...noted, config: fate.config ?? config }, failure)
       return
     }
-    const at = fate === 'gone' ? '' : fate.at
-    if (refusal?.fingerprint === issued.fingerprint && refusal.at === at) return
-    const by = fate === 'gone' ? 'gone' : fate.by
-    const config = (fate !== 'gone' && fate.config) || this.#parts.config || ''
-    const failure = refusalFailure(name, issued, fate === 'gone' ? undefined : fate)
-    this.#noteRefusal({ fingerprint: issued.fingerprint, at, by, config }, failure)
+    // Right after a rotation a list may still show what was bound before.
+    if (lookOnly === true) return
+    if (current === undefined || !isPartly(this.#parts, standing, due)) {
+      forgetRefusal(this.#state, settings.reuseKey)
+      return
+    }
+    if (refusal?.fingerprint === current.fingerprint) return
+    const { host, notAfter } = standing.incumbent as Incumbent
+    const noted: Refusal = { fingerprint: current.fingerprint, at: '', by: 'partly', config: '' }
+    this.#noteRefusal(noted, partlyFailure(name, host, notAfter))
   }
 
   /** Another CA's certificate may be taken where this one's was not; a domain left behind is nobody's fault of them. */
@@ -497,6 +506,9 @@ class Tick {
     }
   }
 }
+
+/** More than any chain that a CA gives. */
+const MOST_BYTES = 1024 * 1024
 
 /** Why a kept certificate is delivered again. */
 const acceptedNow = { reason: 'it was refused before and would be accepted now' }

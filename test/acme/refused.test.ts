@@ -305,6 +305,8 @@ describe('a renewed certificate that is nowhere', () => {
     const other = await world.ca.ca.issue({ names })
     await world.store.put('incoming/shop/fullchain.pem', other.fullchainPem)
     expect((await world.tick()).status).toBe('waiting')
+    await world.store.put('incoming/shop/fullchain.pem', 'x'.repeat(2 * 1024 * 1024))
+    expect((await world.tick()).status, 'nor is what no CA gives').toBe('waiting')
   })
 
   test('on one domain only: the one that was left behind counts, with a wait that grows with every order', async () => {
@@ -333,6 +335,15 @@ describe('a renewed certificate that is nowhere', () => {
     expect((await follow()).status).toBe('delivered')
     const longer = await follow()
     expect(longer.failing?.attempts).toBe(2)
+    world.says = outside
+    world.clock.advance(2 * day)
+    expect((await follow()).status, 'and the third is refused').toBe('delivered')
+    const refused = await follow()
+    expect(refused.failing).toMatchObject({ attempts: 3, failure: { code: 'acme.not-in-service' } })
+    expect((await follow()).notBefore, 'told once: the wait does not begin anew').toBe(refused.notBefore)
+    world.clock.advance(3 * day)
+    world.says = undefined
+    expect((await follow()).status).toBe('delivered')
     world.more.domains = undefined
     expect(await world.tick(), 'bound everywhere: nothing is left').toMatchObject({ status: 'not-due' })
     expect((await world.state()).refusal).toBeUndefined()
