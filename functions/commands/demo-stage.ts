@@ -88,10 +88,11 @@ export function configOf({ apig, roma }: Domains, emulator: Emulator, certificat
   const { ready, url, tls } = emulator
   const [key] = ready.seed.accessKeys
   const verify = { connect: `${tls.host}:${tls.port}` }
-  const gateways = [
-    { flavour: 'apig', instanceId: APIG, domains: apig, verify },
-    ...(roma.length > 0 ? [{ flavour: 'roma', instanceId: ROMA, domains: roma, verify }] : []),
-  ]
+  const at = (flavour: string, domains: string[]) => {
+    const instance = ready.seed.instances.find((one) => one.flavour === flavour)
+    return instance && domains.length > 0 ? [{ flavour, instanceId: instance.id, domains, verify }] : []
+  }
+  const gateways = [...at('apig', apig), ...at('roma', roma)]
   return {
     cloud: {
       region: ready.seed.region,

@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises'
 import type { Emulator } from '../../emulator/emulator.ts'
+import type { SeedInput } from '../../emulator/seed.ts'
 import { day } from '../../shared/base/clock.ts'
-import { Failure } from '../../shared/base/failure.ts'
+import { asFailure, Failure } from '../../shared/base/failure.ts'
 import { noDeadline } from '../../shared/runtime/context.ts'
 import { exitStatus, rotateUploads } from '../../shared/runtime/jobs.ts'
 import {
@@ -22,6 +23,8 @@ import { readArguments, UsageError } from './usage.ts'
 interface Scene extends Domains {
   /** The user's own bundle, or one that the embedded cloud's own CA issues. */
   bundle?: { certificate: string; key: string }
+  /** A cloud of the user's own making, instead of the demo's. */
+  seed?: SeedInput
 }
 
 /**
@@ -37,7 +40,7 @@ export async function run(args: string[]): Promise<number> {
   }
   const { startEmulator } = await import('../../emulator/emulator.ts')
   return onStage(async ({ folder, signal, closing }) => {
-    const emulator = await startEmulator({ seed: seedFor(scene) })
+    const emulator = await startEmulator({ seed: scene.seed ?? seedFor(scene) })
     closing(() => emulator.close())
     return play(scene, emulator, folder, signal)
   })
@@ -52,7 +55,7 @@ async function play(scene: Scene, emulator: Emulator, folder: string, signal: Ab
     say(paint('bold', 'cert-rotation demo: an embedded cloud on this machine, no account, nothing leaves it'))
     say()
     say(
-      `1. ${scene.apig.length + scene.roma.length} domains at two gateways (APIG and ROMA Connect), bound to a certificate that ends soon.`,
+      `1. ${scene.apig.length + scene.roma.length} domains at two gateways (APIG and ROMA Connect), bound ${scene.seed ? 'as the seed says' : 'to a certificate that ends soon'}.`,
     )
     await watch.start()
     const bundle = scene.bundle ?? (await issueBundle(scene, emulator))
@@ -84,13 +87,35 @@ async function readScene(args: string[]): Promise<Scene | 'renew'> {
   const { values } = readArguments('demo', args)
   const own = values.cert !== undefined || values.key !== undefined || values.host !== undefined
   if (values.renew && own) throw new UsageError('--renew orders its own certificate: leave out the files')
+  if (values.seed !== undefined && (own || values.renew))
+    throw new UsageError('--seed brings its own domains: leave out --renew and the files')
   if (values.renew) return 'renew'
+  if (values.seed !== undefined) return sceneOf(await readOwn(values.seed, '--seed'))
   if (!own) return shopDomains
   if (!values.cert || !values.host)
     throw new UsageError('your own files need --cert FILE, --host NAME and, unless FILE holds it, --key FILE')
   const certificate = await readOwn(values.cert, '--cert')
   const key = values.key ? await readOwn(values.key, '--key') : ''
   return { apig: values.host, roma: [], bundle: { certificate, key } }
+}
+
+/** Every domain of the seed's first gateway of each kind. */
+async function sceneOf(text: string): Promise<Scene> {
+  const { parseSeed } = await import('../../emulator/seed.ts')
+  let seed: unknown
+  try {
+    seed = JSON.parse(text)
+  } catch (cause) {
+    throw new UsageError(`--seed: the file is not JSON: ${asFailure(cause).message}`)
+  }
+  const { instances } = parseSeed(seed)
+  const hosts = (flavour: 'apig' | 'roma') =>
+    instances
+      .find((one) => one.flavour === flavour)
+      ?.groups.flatMap(({ domains }) => domains.map(({ host }) => host)) ?? []
+  const scene = { apig: hosts('apig'), roma: hosts('roma'), seed: seed as SeedInput }
+  if (scene.apig.length === 0) throw new UsageError('--seed: the demo needs an apig gateway with a domain')
+  return scene
 }
 
 async function readOwn(file: string, option: string): Promise<string> {

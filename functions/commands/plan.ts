@@ -49,6 +49,7 @@ function render(
     one.steps.forEach((step, index) => {
       lines.push(`  ${String(index + 1).padStart(3)}. ${step.sentence}`)
     })
+    for (const { sentence } of one.gateways) lines.push(`    ${paint('dim', sentence)}`)
   }
   for (const failure of failures)
     lines.push(`${paint('red', '✗')} ${failure.certificate}: ${failure.message}`, `    ${failure.next}`)

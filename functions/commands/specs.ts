@@ -60,6 +60,11 @@ export const specs = {
         value: 'NAME',
         help: 'a name the certificate is for; repeatable',
       },
+      seed: {
+        type: 'string',
+        value: 'FILE',
+        help: 'another embedded cloud, such as emulator/seeds/attach-forbidden.json of the repository',
+      },
       renew: { type: 'boolean', default: false, help: 'one that renews itself by ACME (needs Pebble)' },
     },
     examples: [

@@ -1,4 +1,5 @@
 import { day, hour } from '../base/clock.ts'
+import { emergencyWindow } from '../base/emergency.ts'
 
 /** The validity of the certificate that is to be replaced. */
 export interface Validity {
@@ -69,12 +70,11 @@ export function renewAt(input: RenewAtInput): RenewAt {
 }
 
 /**
- * Milliseconds before the end in which nothing postpones a renewal any more: a tenth of the lifetime, at least a
- * day and at most a week, never more than a quarter of the lifetime. Whoever configures a shorter `before` has
- * chosen the last moment, so the window shrinks to it.
+ * Milliseconds before the end in which nothing postpones a renewal any more. Whoever configures a shorter `before`
+ * has chosen the last moment, so the window shrinks to it.
  */
 export function emergencyLength(lifetime: number, before?: string): number {
-  const usual = Math.min(clamp(lifetime / 10, day, 7 * day), lifetime / 4)
+  const usual = emergencyWindow(lifetime)
   return before === undefined ? usual : Math.min(usual, beforeMs(before, lifetime))
 }
 
@@ -103,10 +103,6 @@ function beforeMs(before: string, lifetime: number): number {
   const [, amount, unit] = /^(\d+)(%|h|d)$/.exec(before) ?? []
   const factor = unit === '%' ? lifetime / 100 : unit === 'h' ? hour : day
   return amount === undefined ? lifetime / 3 : Number(amount) * factor
-}
-
-function clamp(value: number, least: number, most: number): number {
-  return Math.min(Math.max(value, least), most)
 }
 
 /** Instants are stored and shown without milliseconds. */

@@ -112,9 +112,13 @@ const gateway = z.strictObject({
     .default('rebind')
     .describe('rebind: create, detach, attach · update: in place, no gap · add: create and bind in one call'),
   attachFirst: z
-    .boolean()
-    .default(false)
-    .describe('Attach before detaching; falls back where the gateway refuses (APIG.2051)'),
+    .union([z.enum(['auto', 'always', 'never']), z.boolean()])
+    .default('auto')
+    // What 0.1.0 knew.
+    .transform((value) => (typeof value === 'string' ? value : value ? 'always' : 'never'))
+    .describe(
+      'Attach before detaching. auto: the first domain finds out whether the gateway takes that · always: every domain tries, and falls back where it is refused (APIG.2051) · never',
+    ),
   updateWithoutWayBack: z
     .boolean()
     .default(false)

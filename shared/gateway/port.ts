@@ -48,6 +48,8 @@ export interface GatewayCertificate {
   commonName: string
   names: string[]
   notAfter: Date
+  /** Only `show` knows it. */
+  notBefore?: Date
   createdAt?: Date
   algorithm?: KeyAlgorithm
   hasTrustedRootCa: boolean

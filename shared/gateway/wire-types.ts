@@ -46,6 +46,7 @@ export function readCertificate(row: unknown, fallbackScope: Scope): GatewayCert
   const scope = scopeOf(fields.type, instanceId, fallbackScope)
   const commonName = optionalText(fields.common_name) ?? ''
   const createdAt = optionalInstant(fields.create_time)
+  const notBefore = optionalInstant(fields.not_before)
   // `signature_algorithm` is the issuer's and says nothing about the key: no guess where algorithm_type is missing.
   const algorithm = algorithmOf(fields.algorithm_type)
   const serial = serialOf(fields.serial_number)
@@ -58,6 +59,7 @@ export function readCertificate(row: unknown, fallbackScope: Scope): GatewayCert
     commonName,
     names: textList(fields.san).map((name) => name.toLowerCase()),
     notAfter: instant(fields.not_after, `not_after of ${what}`),
+    ...(notBefore === undefined ? {} : { notBefore }),
     ...(createdAt === undefined ? {} : { createdAt }),
     ...(algorithm === undefined ? {} : { algorithm }),
     hasTrustedRootCa: fields.is_has_trusted_root_ca === true,

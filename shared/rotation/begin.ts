@@ -30,6 +30,7 @@ export async function beginRun(
     times: new CallTimes(),
     troubles: new Map(),
     boundHere: new Set(),
+    habitsSeen: new Set(),
   }
   rememberOurs(run, made.existing)
   for (const one of made.made) rememberCreated(run, one.where, one.id, one.name, one.digest)

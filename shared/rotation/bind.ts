@@ -1,11 +1,14 @@
 import { second } from '../base/clock.ts'
 import { asFailure, Failure } from '../base/failure.ts'
 import type { BoundCertificate } from '../gateway/port.ts'
+import { type BindOrder, knownGateway, learn, orderOf } from './attach-habit.ts'
 import { rememberCreated } from './create.ts'
 import { detachLeftover, domainNow } from './detach.ts'
+import { HiddenBindings } from './hidden.ts'
 import { judgeOf } from './judged.ts'
 import { OutOfTime, perform } from './perform.ts'
-import { type BindStep, replacedBy } from './plan.ts'
+import { type BindStep, isOtherAlgorithm, replacedBy } from './plan.ts'
+import { requireWayBack } from './rehearse.ts'
 import { restoreDomain } from './restore.ts'
 import {
   gatewayOf,
@@ -17,6 +20,7 @@ import {
   say,
   trouble,
 } from './run-context.ts'
+import type { AttachHabit } from './state.ts'
 
 /** How long an attach may be tried while the domain stands without a certificate. */
 const ATTACH_BUDGET_MS = 6 * second
@@ -60,23 +64,68 @@ export async function bindDomain(run: Run, step: BindStep): Promise<void> {
 }
 
 async function bindInOrder(run: Run, step: BindStep): Promise<string> {
-  if (step.order === 'attach, detach') {
-    try {
-      await putOn(run, step)
-    } catch (thrown) {
-      if (asFailure(thrown).code !== 'gateway.occupied') throw thrown
-      return detachThenAttach(run, step)
-    }
-    if (step.replaces) await detachLeftover(run, step, step.replaces)
-    return 'attached the new certificate, then detached the old one'
+  if (orderNow(run, step) !== 'attach, detach') return detachThenAttach(run, step)
+  let id: string
+  try {
+    id = await putOn(run, step)
+  } catch (thrown) {
+    if (asFailure(thrown).code !== 'gateway.occupied') throw thrown
+    seeHabit(run, step, 'refuses')
+    return detachThenAttach(run, step)
   }
-  return detachThenAttach(run, step)
+  const old = step.replaces!
+  if (!(await isBeside(run, step, id, old))) {
+    seeHabit(run, step, 'replaces')
+    return 'the new certificate took the place of the old one'
+  }
+  seeHabit(run, step, 'keeps both')
+  await detachLeftover(run, step, old)
+  await isBeside(run, step, id, old)
+  return 'attached the new certificate, then detached the old one'
+}
+
+/** Decided at the last moment: the first domain has shown meanwhile what this gateway does. */
+function orderNow(run: Run, step: BindStep): BindOrder {
+  // Bound by an earlier run, and the old one is still beside it.
+  if (step.kind === 'bind' && step.certificateId && step.order === 'attach, detach') return step.order
+  return orderOf({
+    setting: run.views.get(step.gateway)?.config.attachFirst ?? 'auto',
+    habit: knownGateway(run.journal.state, step.gateway).attach,
+    replaces: step.replaces !== undefined,
+    otherAlgorithm: isOtherAlgorithm(step.replaces, run.current.bundle),
+    goesFirst: !run.habitsSeen.has(step.gateway),
+  })
+}
+
+/** Two of different algorithms stand side by side everywhere, which says nothing about two of the same. */
+function seeHabit(run: Run, step: BindStep, attach: AttachHabit): void {
+  if (isOtherAlgorithm(step.replaces, run.current.bundle)) return
+  run.habitsSeen.add(step.gateway)
+  learn(run.journal.state, step.gateway, { attach, attachSeenAt: run.parties.clock.now().toISOString() })
+  run.journal.touch()
+}
+
+/** Looks before the old one is detached: is it still there, and is the new one really? */
+async function isBeside(run: Run, step: BindStep, id: string, old: BoundCertificate): Promise<boolean> {
+  const known = [old, { id, name: step.name ?? '' }]
+  const hidden = new HiddenBindings(gatewayOf(run, step.gateway))
+  const { certificates } = await hidden.complete(await domainNow(run, step), known)
+  if (!certificates.some((one) => one.id === id))
+    throw new Failure({
+      code: 'rotation.attach-without-effect',
+      kind: 'later',
+      message: `${step.host}: the gateway took the new certificate and does not show it as bound`,
+      next: 'Look at this domain at the gateway: somebody else may have changed it. The next run tries again.',
+      facts: { domain: step.domain, certificateId: id },
+    })
+  return certificates.some((one) => one.id === old.id)
 }
 
 /** Whoever puts another certificate on the domain between the detach and the attach finds it replaced, too. */
 async function detachThenAttach(run: Run, step: BindStep): Promise<string> {
   const record = recordOf(run, step.domain)
   let old = step.replaces
+  if (old) requireTime(run, `${step.host}: rebinding`)
   for (let surprise = 1; ; surprise++) {
     const outcome = await detachOld(run, step, old)
     if (outcome === 'already bound') return 'the new certificate was bound already'
@@ -113,6 +162,7 @@ async function detachOld(
   let old = replaces
   for (let surprise = 0; old && surprise < SURPRISES; surprise++) {
     const id = old.id
+    await requireWayBack(run, step, old)
     try {
       await perform(
         patience(run, { tries: 2 }),
@@ -135,8 +185,8 @@ async function detachOld(
   return 'was bare'
 }
 
-/** The new certificate comes on: by its id, or created and bound in one call (strategy `add`). */
-async function putOn(run: Run, step: BindStep): Promise<void> {
+/** The new certificate comes on: by its id, or created and bound in one call (strategy `add`). Returns its id. */
+async function putOn(run: Run, step: BindStep): Promise<string> {
   const gateway = gatewayOf(run, step.gateway)
   const record = recordOf(run, step.domain)
   const bound = async () => {
@@ -150,7 +200,7 @@ async function putOn(run: Run, step: BindStep): Promise<void> {
     } catch (thrown) {
       throw await explained(run, step, id, asFailure(thrown))
     }
-    return
+    return id
   }
   const { id } = await perform<{ id: string }>(
     patience(run, { budgetMs: ATTACH_BUDGET_MS, makesAnew: true }),
@@ -160,6 +210,7 @@ async function putOn(run: Run, step: BindStep): Promise<void> {
   rememberCreated(run, step.gateway, id, step.name!)
   const now = await domainNow(run, step)
   if (now.clientVerification !== record.clientVerification) await attach(run, step, id)
+  return id
 }
 
 /** With the domain's own flag; attaching what is attached changes nothing else, so it may be repeated. */

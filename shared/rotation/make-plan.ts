@@ -48,6 +48,7 @@ export async function makePlan(
     ...created.filter(({ digest }) => digest !== bundle.digest).map(({ id }) => id),
     ...others,
   ]
+  const deleted = await deletedPredecessors(current, bundle, views)
   const overtaken = await madeByOvertaken(job, parties, current, bundle, views)
   const plan = planRotation({
     certificateName: job.name,
@@ -59,10 +60,29 @@ export async function makePlan(
     made: Object.fromEntries(made.map(({ name, id }) => [name, id])),
     superseded: new Set(superseded),
     updated,
+    deleted,
+    gateways: journal.state.gateways,
     hasManager: parties.manager !== undefined,
     now: parties.clock.now(),
   })
   return { plan, existing, made: [...made, ...overtaken] }
+}
+
+/** A domain that is to have its predecessor again and has nothing: is there still one to give? */
+async function deletedPredecessors(
+  current: CurrentRotation | undefined,
+  bundle: BundleFacts,
+  views: GatewayView[],
+): Promise<Set<string>> {
+  const deleted = new Set<string>()
+  if (current?.bundle.digest !== bundle.digest) return deleted
+  for (const view of views)
+    for (const { target, binding } of view.domains) {
+      const { givenUp, predecessor } = current.domains[target] ?? {}
+      if (!givenUp || !predecessor || binding.certificates.length > 0) continue
+      if (!(await view.gateway.certificate(predecessor.id))) deleted.add(predecessor.id)
+    }
+  return deleted
 }
 
 /** A certificate of this bundle that an earlier run made, whether or not that run lived to write it down. */

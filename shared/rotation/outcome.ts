@@ -7,6 +7,7 @@ import type { Run } from './run-context.ts'
 import {
   type BundleFacts,
   type DomainOutcome,
+  type GatewayFinding,
   isDone,
   type Outcome,
   type OutcomeStatus,
@@ -23,6 +24,7 @@ export interface OutcomeInit {
   checks?: CheckResult[]
   repairs?: Repair[]
   domains?: DomainOutcome[]
+  gateways?: GatewayFinding[]
   pushed?: Outcome['pushed']
   failures?: (Failure | FailureReport)[]
 }
@@ -43,6 +45,7 @@ export function makeOutcome(init: OutcomeInit): Outcome {
     })),
     repairs: (init.repairs ?? []).map(({ code, message }) => ({ code, message })),
     domains: init.domains ?? [],
+    ...(init.gateways && init.gateways.length > 0 ? { gateways: init.gateways } : {}),
     pushed: init.pushed ?? [],
     failures: (init.failures ?? []).map((one) => (one instanceof Failure ? one.toJSON() : one)),
   }
@@ -88,10 +91,13 @@ export function runStatus(run: Run, end: RunEnd, first: boolean, acted: boolean)
   const records = Object.values(run.current.domains)
   const done = records.filter(isDone).length
   const givenUp = records.filter((record) => record.givenUp)
-  const troubles = [...run.troubles.values()]
-  const undoPending = givenUp.some((record) => record.predecessor && !record.restoredAt)
-  if (end === 'out of time' || undoPending || troubles.some((failure) => !judgeOf(failure)))
+  // What cannot be undone will not be done by another run either.
+  const troubles = [...run.troubles].filter(([target]) => !run.current.domains[target]?.noUndo)
+  const undoPending = givenUp.some((record) => record.predecessor && !record.restoredAt && !record.noUndo)
+  if (end === 'out of time' || undoPending || troubles.some(([, failure]) => !judgeOf(failure)))
     return 'unfinished'
+  // Not back where it was: what is bound stays, and the bundle with it.
+  if (givenUp.some((record) => record.noUndo)) return 'failed'
   if (end === 'stopped at the canary' || (givenUp.length > 0 && done === 0)) return 'rolled back'
   if (givenUp.length > 0 || troubles.length > 0) return 'failed'
   if (done < records.length) return 'unfinished'

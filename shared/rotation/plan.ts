@@ -2,18 +2,16 @@ import { idempotencyKey, remoteCertificateName, remoteNameForHost } from '../bas
 import type { CertificateConfig } from '../config/schema.ts'
 import type { BoundCertificate, DomainBinding } from '../gateway/port.ts'
 import type { PushTarget } from '../manager/port.ts'
+import { type BindOrder, knownGateway, orderOf } from './attach-habit.ts'
 import { judgeOf } from './judged.ts'
 import type { DomainView, GatewayView } from './look.ts'
-import { type BundleFacts, type CurrentRotation, isDone, type RecordedDomain } from './state.ts'
-
-/** How one domain comes to its new certificate. */
-export type BindOrder =
-  /** Nothing is bound, or the new one is bound already and only the client-verification flag is wrong. */
-  | 'attach'
-  /** The gateway takes one certificate per algorithm: the old one goes first. */
-  | 'detach, attach'
-  /** Another algorithm, or `attachFirst`: no gap. */
-  | 'attach, detach'
+import {
+  type BundleFacts,
+  type CurrentRotation,
+  isDone,
+  type RecordedDomain,
+  type RotationState,
+} from './state.ts'
 
 /** One step as plain data; `key` is its idempotency key. */
 export type Step =
@@ -76,6 +74,10 @@ export interface PlanFacts {
   superseded: Set<string>
   /** Certificate ids that already hold this bundle (strategy `update`). */
   updated: Set<string>
+  /** Ids of predecessors that nobody can put back any more: they were deleted. */
+  deleted: Set<string>
+  /** What the gateways were seen to do. */
+  gateways: RotationState['gateways']
   hasManager: boolean
   now: Date
 }
@@ -117,7 +119,12 @@ function recordDomain(view: GatewayView, domain: DomainView, facts: PlanFacts): 
   const ours = ourIds(view, domain.host, facts)
   const foreign = binding.certificates.find((one) => !isOurs(one, ours))
   if (before && sameBundle) {
-    const { givenUp, restoredAt, undo, ...again } = before
+    const { givenUp, restoredAt, undo, noUndo, ...again } = before
+    // Old and new were both deleted and nothing is bound: there is nothing to return to, and nothing to lose.
+    if (givenUp && before.predecessor && isBare(view, domain, facts) && isLost(before.predecessor, facts)) {
+      const { predecessor, servedBefore, bareSince, ...fresh } = again
+      return fresh
+    }
     // A rotation that was concluded as failed is begun anew only because somebody wants it, and a domain that an
     // earlier version gave up for an odd answer was never judged.
     const anew = facts.current?.status === 'failed' || (givenUp !== undefined && !judgeOf(givenUp))
@@ -157,6 +164,16 @@ function recordDomain(view: GatewayView, domain: DomainView, facts: PlanFacts): 
   const bound = replacedBy(facts.bundle, binding)
   if (bound && !isOurs(bound, ours)) record.predecessor = bound
   return record
+}
+
+/** Neither a certificate nor one of ours that could be put there. */
+function isBare(view: GatewayView, domain: DomainView, facts: PlanFacts): boolean {
+  const { id } = ourIds(view, domain.host, facts)
+  return domain.binding.certificates.length === 0 && !id && !facts.made[nameAt(view, domain.host, facts)]
+}
+
+function isLost(predecessor: BoundCertificate, facts: PlanFacts): boolean {
+  return facts.deleted.has(predecessor.id)
 }
 
 /** The unproven certificate of the rotation before, or the one it was to replace: nobody else has been there. */
@@ -233,7 +250,7 @@ function planRebind(view: GatewayView, records: Record<string, RecordedDomain>, 
     const ours = ourIds(view, domain.host, facts)
     const isBound = domain.binding.certificates.some((one) => isOurs(one, ours))
     if (record.givenUp) steps.push(...planRestore(view, domain, record, facts))
-    else if (!isBound) steps.push(bindStep(view, domain, facts))
+    else if (!isBound) steps.push(bindStep(view, domain, facts, !steps.some(isReplacing)))
     else steps.push(...afterBinding(view, domain, record, facts))
   }
   if (steps.some((step) => step.kind === 'bind') && !facts.existing[view.key])
@@ -256,18 +273,42 @@ function domainStep<Kind extends string>(
   return { kind, key, gateway: view.key, domain: domain.target, host: domain.host }
 }
 
-function bindStep(view: GatewayView, domain: DomainView, facts: PlanFacts): Step {
-  const base = domainStep('bind', view, domain, facts)
+function bindStep(view: GatewayView, domain: DomainView, facts: PlanFacts, goesFirst: boolean): BindStep {
   const replaces = replacedBy(facts.bundle, domain.binding)
-  const besides = supersededOn(view, domain, facts, replaces)
-  if (!replaces) return { ...base, order: 'attach', ...besides }
-  const otherAlgorithm = replaces.algorithm !== undefined && replaces.algorithm !== facts.bundle.algorithm
   return {
-    ...base,
-    order: otherAlgorithm || view.config.attachFirst ? 'attach, detach' : 'detach, attach',
-    replaces,
-    ...besides,
+    ...domainStep('bind', view, domain, facts),
+    order: plannedOrder(view, replaces, facts, goesFirst),
+    ...(replaces ? { replaces } : {}),
+    ...supersededOn(view, domain, facts, replaces),
   }
+}
+
+/** As far as it can be said before the first domain has found out what the gateway does today. */
+function plannedOrder(
+  view: GatewayView,
+  replaces: BoundCertificate | undefined,
+  facts: PlanFacts,
+  goesFirst: boolean,
+): BindOrder {
+  return orderOf({
+    setting: view.config.attachFirst,
+    habit: knownGateway(facts, view.key).attach,
+    replaces: replaces !== undefined,
+    otherAlgorithm: isOtherAlgorithm(replaces, facts.bundle),
+    goesFirst,
+  })
+}
+
+/** Side by side with the new one by the gateway's own rule. False where it does not say. */
+export function isOtherAlgorithm(
+  old: BoundCertificate | undefined,
+  bundle: Pick<BundleFacts, 'algorithm'>,
+): boolean {
+  return old?.algorithm !== undefined && old.algorithm !== bundle.algorithm
+}
+
+export function isReplacing(step: Step): boolean {
+  return (step.kind === 'bind' || step.kind === 'add') && step.replaces !== undefined
 }
 
 /** What a rotation that was overtaken has left on the domain, where its algorithm keeps it from being replaced. */
@@ -323,30 +364,29 @@ function planRestore(
   facts: PlanFacts,
 ): Step[] {
   const verified = record.undo !== undefined || !record.servedBefore || !domain.probe
-  if (!record.predecessor || (record.restoredAt && verified)) return []
+  if (record.noUndo || !record.predecessor || (record.restoredAt && verified)) return []
   return [domainStep('restore', view, domain, facts)]
 }
 
 function planAdd(view: GatewayView, records: Record<string, RecordedDomain>, facts: PlanFacts): Step[] {
-  return view.domains.flatMap((domain) => {
+  const steps: Step[] = []
+  for (const domain of view.domains) {
     const record = records[domain.target]!
     const name = nameAt(view, domain.host, facts)
     const isBound = domain.binding.certificates.some((one) => one.name === name)
-    if (record.givenUp) return planRestore(view, domain, record, facts)
-    if (isBound) return afterBinding(view, domain, record, facts)
-    const replaces = replacedBy(facts.bundle, domain.binding)
-    const made = facts.made[name]
-    return [
-      {
+    if (record.givenUp) steps.push(...planRestore(view, domain, record, facts))
+    else if (isBound) steps.push(...afterBinding(view, domain, record, facts))
+    else {
+      const made = facts.made[name]
+      steps.push({
+        ...bindStep(view, domain, facts, !steps.some(isReplacing)),
         // Made by an earlier run and taken off the domain since: a second one of it would be one too many.
         ...domainStep(made ? 'bind' : 'add', view, domain, facts),
-        order: replaces ? ('detach, attach' as const) : ('attach' as const),
         ...(made ? { certificateId: made } : { name }),
-        ...supersededOn(view, domain, facts, replaces),
-        ...(replaces ? { replaces } : {}),
-      },
-    ]
-  })
+      })
+    }
+  }
+  return steps
 }
 
 /**
@@ -449,6 +489,7 @@ export function sentenceFor(step: Step): string {
 function orderSentence(order: BindOrder, replaces: BoundCertificate | undefined): string {
   const old = replaces ? replaces.name || replaces.id : ''
   if (order === 'detach, attach') return `detach ${old}, attach the new certificate`
-  if (order === 'attach, detach') return `attach the new certificate, then detach ${old}`
+  if (order === 'attach, detach')
+    return `attach the new certificate, then detach ${old} (before it, where the gateway refuses both)`
   return 'attach the new certificate'
 }

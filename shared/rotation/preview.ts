@@ -1,4 +1,5 @@
 import type { CheckResult } from '../certificate/bundle.ts'
+import { findingsOf } from './attach-habit.ts'
 import { judgeInPlace } from './decide.ts'
 import { collectUpload, isEmpty } from './incoming.ts'
 import { emptyState, readState } from './journal.ts'
@@ -7,7 +8,7 @@ import { makePlan } from './make-plan.ts'
 import { factsOf } from './material.ts'
 import type { Job, Parties } from './parties.ts'
 import { type Step, sentenceFor } from './plan.ts'
-import type { BundleFacts } from './state.ts'
+import type { BundleFacts, GatewayFinding } from './state.ts'
 import { readUpload } from './waiting.ts'
 
 export interface PlannedStep {
@@ -25,11 +26,13 @@ export interface Preview {
   bundle?: BundleFacts
   checks: CheckResult[]
   steps: PlannedStep[]
+  /** What the gateways were seen to do in earlier rotations. */
+  gateways: GatewayFinding[]
 }
 
 /** Looks at everything a rotation looks at, without the lease and without changing anything. */
 export async function preview(job: Job, parties: Parties): Promise<Preview> {
-  const base = { certificate: job.name, checks: [], steps: [] }
+  const base = { certificate: job.name, checks: [], steps: [], gateways: [] }
   const upload = await collectUpload(parties, job.name, parties.deadline.signal)
   if (isEmpty(upload))
     return { ...base, decision: 'no bundle', sentence: `nothing lies in incoming/${job.name}/` }
@@ -63,6 +66,11 @@ export async function preview(job: Job, parties: Parties): Promise<Preview> {
     bundle: facts,
     checks: verdict.checks,
     steps,
+    gateways: findingsOf(
+      state,
+      views.map(({ key }) => key),
+      facts,
+    ),
     decision: steps.length > 0 ? 'rotate' : 'nothing to do',
     sentence:
       steps.length > 0

@@ -1,8 +1,11 @@
 import { second } from '../base/clock.ts'
-import { asFailure } from '../base/failure.ts'
+import { asFailure, Failure } from '../base/failure.ts'
+import type { BoundCertificate } from '../gateway/port.ts'
+import { detachLeftover, domainNow, type Place } from './detach.ts'
 import { HiddenBindings } from './hidden.ts'
 import { perform } from './perform.ts'
 import { nameAt } from './plan.ts'
+import { knownRefusal } from './rehearse.ts'
 import { gatewayOf, LeaseLost, patience, type Run, recordOf, say, trouble } from './run-context.ts'
 import type { RecordedDomain } from './state.ts'
 import { restoreUpdated } from './update.ts'
@@ -12,12 +15,14 @@ const RESTORE_BUDGET_MS = 15 * second
 
 /**
  * Puts the predecessor back on one domain, with its client-verification flag. Looks first, so that it also ends
- * an undo that a crash cut short. Where it fails, the domain's record says that it is still to be done.
+ * an undo that a crash cut short. Where it fails, the domain's record says that it is still to be done, or why it
+ * cannot be done.
  */
 export async function restoreDomain(run: Run, gatewayKey: string, target: string): Promise<void> {
   const record = recordOf(run, target)
   const predecessor = record.predecessor
   const view = run.views.get(gatewayKey)
+  const place = { gateway: gatewayKey, domain: target }
   try {
     const gateway = gatewayOf(run, gatewayKey)
     const shown = await gateway.domain(record)
@@ -38,51 +43,95 @@ export async function restoreDomain(run: Run, gatewayKey: string, target: string
       const { name, id } = strangers[0]!
       return say(run, 'restore', target, `${record.host}: left with ${name || id}, which somebody put there`)
     }
-    const attach = () =>
-      perform(
-        patience(run, { tries: 8, budgetMs: RESTORE_BUDGET_MS }),
-        async () => {
-          const there = await gateway.domain(record)
-          const bound = there?.certificates.some((one) => one.id === predecessor.id)
-          return bound && there?.clientVerification === record.clientVerification ? true : undefined
-        },
-        async () => {
-          await gateway.attach(record, predecessor.id, record.clientVerification)
-          return true
-        },
-      )
-    const besides = others.every(
-      (one) => one.algorithm && predecessor.algorithm && one.algorithm !== predecessor.algorithm,
-    )
-    const needed = !inPlace || now.clientVerification !== record.clientVerification
-    if (needed && besides) await attach()
-    for (const { id } of others) {
-      await perform(
-        patience(run),
-        async () =>
-          (await gateway.domain(record))?.certificates.some((one) => one.id === id) ? undefined : true,
-        async () => {
-          await gateway.detach(record, id)
-          return true
-        },
-      )
-    }
-    if (needed && !besides) {
-      if (others.length > 0) record.bareSince = run.parties.clock.now().toISOString()
-      await attach().catch(async (thrown) => {
-        await insteadOfNothing(run, gatewayKey, record, others[0]?.id)
-        throw thrown
-      })
-    }
+    if (!inPlace) await bringBack(run, place, predecessor, others)
+    for (const other of others) await detachLeftover(run, place, other)
+    const acted = !inPlace || others.length > 0
+    const flag = acted ? (await domainNow(run, place)).clientVerification : now.clientVerification
+    if (flag !== record.clientVerification) await attach(run, place, predecessor)
     restored(run, record)
-    if (needed || others.length > 0)
+    if (acted || flag !== record.clientVerification)
       say(run, 'restore', target, `${record.host}: put ${predecessor.name || predecessor.id} back`)
   } catch (thrown) {
     const failure = asFailure(thrown)
     if (failure instanceof LeaseLost) throw failure
-    run.troubles.set(target, failure)
-    trouble(run, 'restore', target, failure)
+    const forGood = cannotComeBack(failure)
+    const told =
+      forGood && predecessor && failure.code !== 'rotation.no-way-back'
+        ? noWayBack(record, target, predecessor, failure.message)
+        : failure
+    run.troubles.set(target, told)
+    trouble(run, 'restore', target, told)
+    // A bare domain is never left at that: the next run's first act is to try again.
+    const served = await insteadOfNothing(run, gatewayKey, record)
+    if (served && record.givenUp && forGood) record.noUndo = told.toJSON()
+    run.journal.touch()
   }
+}
+
+/** Refused for good. Where somebody's certificate stands in the way, the next look finds it and leaves it. */
+function cannotComeBack(failure: Failure): boolean {
+  return failure.kind === 'never' && failure.code !== 'gateway.occupied'
+}
+
+/** Says nothing about the new certificate, whatever code the service gave it. */
+function noWayBack(
+  { host }: RecordedDomain,
+  domain: string,
+  { id, name }: BoundCertificate,
+  why: string,
+): Failure {
+  return new Failure({
+    code: 'rotation.no-way-back',
+    kind: 'never',
+    message: `${host}: ${name || id} cannot be put back: ${why}`,
+    next: 'The domain keeps what is bound to it. Look at what it serves, and drop a working bundle into incoming/.',
+    facts: { domain, certificateId: id },
+  })
+}
+
+/**
+ * The old one is attached first: where it takes the place, or stands beside, nothing is ever without a certificate,
+ * and where it is refused, what is bound stays. Only a gateway that takes one at a time gets the new one detached.
+ */
+async function bringBack(
+  run: Run,
+  place: Place,
+  predecessor: BoundCertificate,
+  others: BoundCertificate[],
+): Promise<void> {
+  const record = recordOf(run, place.domain)
+  const cannot = (why: string) => noWayBack(record, place.domain, predecessor, why)
+  if (!(await gatewayOf(run, place.gateway).certificate(predecessor.id)))
+    throw cannot('somebody has deleted it')
+  try {
+    return await attach(run, place, predecessor)
+  } catch (thrown) {
+    if (asFailure(thrown).code !== 'gateway.occupied' || others.length === 0) throw thrown
+  }
+  // The gateway looks at who is there before it looks at what is to come.
+  const refused = knownRefusal(run, place.gateway, predecessor.id)
+  if (refused !== undefined) throw cannot(refused)
+  for (const other of others) await detachLeftover(run, place, other)
+  record.bareSince = run.parties.clock.now().toISOString()
+  await attach(run, place, predecessor)
+}
+
+/** With the domain's own flag. */
+async function attach(run: Run, place: Place, certificate: BoundCertificate): Promise<void> {
+  const gateway = gatewayOf(run, place.gateway)
+  const record = recordOf(run, place.domain)
+  await perform(
+    patience(run, { tries: 8, budgetMs: RESTORE_BUDGET_MS }),
+    async () => {
+      const there = await gateway.domain(record)
+      const bound = there?.certificates.some((one) => one.id === certificate.id)
+      return bound && there?.clientVerification === record.clientVerification ? true : undefined
+    },
+    async () => {
+      await gateway.attach(record, certificate.id, record.clientVerification)
+      return true
+    },
+  )
 }
 
 function restored(run: Run, record: RecordedDomain): void {
@@ -92,21 +141,31 @@ function restored(run: Run, record: RecordedDomain): void {
   run.journal.touch()
 }
 
-/** The predecessor cannot come back: a certificate that was given up is still better than none. */
-async function insteadOfNothing(
-  run: Run,
-  gatewayKey: string,
-  record: RecordedDomain,
-  id: string | undefined,
-): Promise<void> {
-  if (!id) return
+/**
+ * The predecessor does not come back: where the domain is bare, a certificate that was given up is better than none.
+ * Returns whether it has one.
+ */
+async function insteadOfNothing(run: Run, gatewayKey: string, record: RecordedDomain): Promise<boolean> {
+  const gateway = gatewayOf(run, gatewayKey)
+  const added = run.views.get(gatewayKey)
+  const name =
+    added && nameAt(added, record.host, { certificateName: run.job.name, bundle: run.current.bundle })
+  const made = run.journal.state.created.find((one) => one.where === gatewayKey && one.name === name)?.id
+  // Updated in place and taken off by hand: it is the predecessor that holds the new content.
+  const updated = added?.config.strategy === 'update' ? record.predecessor?.id : undefined
   try {
-    await gatewayOf(run, gatewayKey).attach(record, id, record.clientVerification)
+    const id = run.current.certificates[gatewayKey] ?? made ?? updated
+    const now = await gateway.domain(record)
+    if (now?.certificates.length !== 0) return now !== undefined
+    if (!id) return false
+    await gateway.attach(record, id, record.clientVerification)
     delete record.bareSince
+    return true
   } catch (thrown) {
     run.parties.log.error(`${record.host} is without a certificate: ${asFailure(thrown).message}`, {
       failure: asFailure(thrown),
     })
+    return false
   }
 }
 

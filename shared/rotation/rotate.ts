@@ -1,3 +1,4 @@
+import { findingsOf } from './attach-habit.ts'
 import { type Attempt, about, outcomeOf } from './attempt.ts'
 import { beginRun, supersede } from './begin.ts'
 import { withClientCa } from './client-ca.ts'
@@ -109,6 +110,7 @@ async function rotateUpload(attempt: Attempt, outcomes: Outcome[]): Promise<Outc
       sentence: runSentence(run, status),
       checks: verdict.checks,
       domains: domainOutcomes(run, attempt.begunAt),
+      gateways: findingsOf(journal.state, run.views.keys(), bundle),
       pushed: pushOutcomes(run),
       failures: failuresOf(run),
     })

@@ -23,6 +23,8 @@ export interface Run {
   troubles: Map<string, Failure>
   /** Domains that got the new certificate in this run. */
   boundHere: Set<string>
+  /** Gateways that have shown in this run what they do with an attach beside another certificate. */
+  habitsSeen: Set<string>
 }
 
 /** The slowest change seen in this run, which is what the next one must be expected to cost. */

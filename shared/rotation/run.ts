@@ -4,8 +4,9 @@ import { createOnce } from './create.ts'
 import { judgeOf } from './judged.ts'
 import { inParallel } from './parallel.ts'
 import { OutOfTime } from './perform.ts'
-import type { BindStep, Plan, Step } from './plan.ts'
+import { type BindStep, isReplacing, type Plan, type Step } from './plan.ts'
 import { importAndPush } from './push.ts'
+import { rehearse } from './rehearse.ts'
 import { restoreDomain } from './restore.ts'
 import { LeaseLost, type Run, recordOf } from './run-context.ts'
 import { isDone } from './state.ts'
@@ -21,10 +22,11 @@ export type RunEnd = 'complete' | 'stopped at the canary' | 'out of time'
 
 type ServingStep = BindStep | Extract<Step, { kind: 'update' }>
 
-/** Carries a plan out: restore what was given up, create, canary, everybody else, import and push. */
-export async function runPlan(run: Run, plan: Plan): Promise<RunEnd> {
+/** Carries a plan out: restore what was given up, rehearse the way back, create, canary, everybody else, import and push. */
+export async function runPlan(run: Run, whole: Plan): Promise<RunEnd> {
   try {
-    await restoreEveryone(run, plan)
+    await restoreEveryone(run, whole)
+    const plan = await rehearse(run, whole)
     await createEverywhere(run, plan)
     if (!(await canaryServes(run, plan))) return 'stopped at the canary'
     await serveEveryone(run, plan)
@@ -73,7 +75,13 @@ async function canaryServes(run: Run, plan: Plan): Promise<boolean> {
   if (bound?.kind === 'verify') await verifyDomain(run, bound.gateway, bound.domain)
   else if (canary) await serve(run, canary)
   else return true
+  for (const failure of run.troubles.values()) if (isWithoutWayBack(failure)) throw failure
   return !Object.values(run.current.domains).some((record) => record.givenUp) && !hasTroubleAt(run, canary)
+}
+
+/** It stays as it is, and nobody else follows: people have to know. */
+function isWithoutWayBack({ code }: Failure): boolean {
+  return code === 'rotation.no-proven-way-back' || code === 'rotation.way-back-refused'
 }
 
 function hasTroubleAt(run: Run, canary: ServingStep | undefined): boolean {
@@ -85,15 +93,22 @@ function hasTroubleAt(run: Run, canary: ServingStep | undefined): boolean {
 /** Gateways side by side, their domains with bounded concurrency; then all handshakes. */
 async function serveEveryone(run: Run, plan: Plan): Promise<void> {
   const ends = await Promise.allSettled(
-    [...run.views.keys()].map((gateway) =>
-      inParallel(
+    [...run.views.keys()].map(async (gateway) => {
+      const steps = plan.steps
+        .filter(isServing)
+        .filter((step) => step.gateway === gateway && !isBound(run, step))
+      const bindOne = async (step: ServingStep) => {
+        if (troublesAt(run, gateway) < TROUBLES_PER_GATEWAY) await bind(run, step)
+      }
+      // By itself: it finds out what this gateway does, and the others rely on it.
+      const first = run.habitsSeen.has(gateway) ? undefined : steps.find(isReplacing)
+      if (first) await bindOne(first)
+      await inParallel(
         run.job.concurrency,
-        plan.steps.filter(isServing).filter((step) => step.gateway === gateway && !isBound(run, step)),
-        async (step) => {
-          if (troublesAt(run, gateway) < TROUBLES_PER_GATEWAY) await bind(run, step)
-        },
-      ),
-    ),
+        steps.filter((step) => step !== first),
+        bindOne,
+      )
+    }),
   )
   await inParallel(VERIFY_CONCURRENCY, Object.entries(run.current.domains), ([target, record]) =>
     verifyDomain(run, record.gateway, target),

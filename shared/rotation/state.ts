@@ -27,6 +27,8 @@ export interface RotationState {
     attempts?: number
     notBefore?: string
   }
+  /** What each gateway was seen to do, by its key; kept from one rotation to the next. */
+  gateways?: Record<string, KnownGateway>
   /** Certificates this tool created and has not deleted: the only ones it may ever delete. */
   created: CreatedCertificate[]
   /** When the growing wait of `later` failures is over. */
@@ -46,6 +48,29 @@ export interface RotationState {
   alerts?: Record<string, unknown>
   /** Newest first, at most ten. */
   outcomes: Outcome[]
+}
+
+/**
+ * What a gateway does with an attach to a domain that has another certificate of the same algorithm: the new one takes
+ * the place, both stand side by side, or it is refused (APIG.2051). Documented nowhere, so it is found out.
+ */
+export type AttachHabit = 'replaces' | 'keeps both' | 'refuses'
+
+export interface KnownGateway {
+  attach?: AttachHabit
+  attachSeenAt?: string
+  wayBack?: WayBack
+}
+
+/** The rehearsal of one bundle's rotation at one gateway. */
+export interface WayBack {
+  /** Digest of the bundle whose rotation it was for. */
+  digest: string
+  at: string
+  /** What was bound could be attached again: certificate, permission and path are known to work. */
+  proven: boolean
+  /** Certificates that the gateway does not attach again, with its words. */
+  refused: Record<string, string>
 }
 
 export interface BundleFacts {
@@ -114,6 +139,8 @@ export interface RecordedDomain extends DomainRef {
   /** The decision to put the predecessor back, written before it is done. */
   givenUp?: FailureReport
   restoredAt?: string
+  /** Why the predecessor cannot be put back: what is bound stays. */
+  noUndo?: FailureReport
   /** Whether a handshake showed the predecessor again after the undo. */
   undo?: 'served' | 'not served'
 }
@@ -174,6 +201,16 @@ export interface DomainOutcome {
   note?: string
 }
 
+/** What is known of one gateway, for people. */
+export interface GatewayFinding {
+  gateway: string
+  /** What it does with an attach beside another certificate. */
+  attach?: AttachHabit
+  /** Whether what was bound could be attached again before anything was changed. */
+  wayBack?: 'proven' | 'none'
+  sentence: string
+}
+
 export type OutcomeStatus =
   | 'rotated'
   | 'already deployed'
@@ -198,6 +235,8 @@ export interface Outcome {
   domains: DomainOutcome[]
   /** In the state file only: domains left out of the list because all is well with them. */
   domainsOmitted?: number
+  /** What the gateways were seen to do; left out where nothing is known. */
+  gateways?: GatewayFinding[]
   pushed: (PushTarget & { status: 'pushed' | 'already pushed' | 'failed'; failure?: FailureReport })[]
   failures: FailureReport[]
 }

@@ -4,7 +4,12 @@ import type { CertificateConfig, GatewayConfig } from '../../shared/config/schem
 import type { BoundCertificate, Gateway, KeyAlgorithm } from '../../shared/gateway/port.ts'
 import type { GatewayView } from '../../shared/rotation/look.ts'
 import { type PlanFacts, planRotation, type Step, stepKey } from '../../shared/rotation/plan.ts'
-import type { BundleFacts, CurrentRotation, RecordedDomain } from '../../shared/rotation/state.ts'
+import type {
+  AttachHabit,
+  BundleFacts,
+  CurrentRotation,
+  RecordedDomain,
+} from '../../shared/rotation/state.ts'
 
 /**
  * Facts → steps, and the way back that is recorded beside them. Planning asks nobody, so no cloud is needed:
@@ -48,6 +53,11 @@ interface Row {
   madeForDomain?: string
   superseded?: string[]
   updated?: string[]
+  /** Predecessors that somebody deleted. */
+  deleted?: string[]
+  /** What the gateway was seen to do, and what the config says. */
+  habit?: AttachHabit
+  attachFirst?: GatewayConfig['attachFirst']
   steps: string[]
   /** The way back that stands in the state before the first detach; default: not looked at. */
   wayBack?: { predecessor: string | undefined; flag?: boolean; boundAt?: boolean }
@@ -109,6 +119,70 @@ const table: Row[] = [
     of: NEW,
     status: 'done',
     noted: { predecessor: bound.old, boundAt: EARLIER, servedAt: EARLIER },
+    steps: [],
+  },
+
+  // Which goes first.
+  {
+    name: 'auto, nothing known: the first domain attaches first',
+    attachFirst: 'auto',
+    on: [bound.old],
+    steps: ['create', 'bind: attach, detach; replaces old'],
+  },
+  {
+    name: 'auto, the gateway refuses two: the first domain tries again, every time',
+    attachFirst: 'auto',
+    habit: 'refuses',
+    on: [bound.old],
+    steps: ['create', 'bind: attach, detach; replaces old'],
+  },
+  {
+    name: 'always: attach first',
+    attachFirst: 'always',
+    habit: 'refuses',
+    on: [bound.old],
+    steps: ['create', 'bind: attach, detach; replaces old'],
+  },
+  {
+    name: 'never: detach first, whatever the gateway would take',
+    attachFirst: 'never',
+    habit: 'replaces',
+    on: [bound.old],
+    steps: ['create', 'bind: detach, attach; replaces old'],
+  },
+  {
+    name: 'add, auto: attach first as well',
+    strategy: 'add',
+    attachFirst: 'auto',
+    on: [bound.old],
+    steps: ['add: attach, detach; replaces old'],
+  },
+
+  // What cannot be undone any more.
+  {
+    name: 'given up, old and new deleted by hand: begun anew',
+    on: [],
+    of: NEW,
+    noted: { predecessor: bound.old, givenUp: failure() },
+    deleted: ['old'],
+    steps: ['create', 'bind: attach'],
+    wayBack: { predecessor: undefined, boundAt: false },
+  },
+  {
+    name: 'given up, the old one deleted, the new one there: an undo that ends by leaving it',
+    on: [],
+    existing: 'new',
+    of: NEW,
+    noted: { predecessor: bound.old, givenUp: failure() },
+    deleted: ['old'],
+    steps: ['restore'],
+  },
+  {
+    name: 'given up and known to have no way back: left alone',
+    on: [bound.new],
+    existing: 'new',
+    of: NEW,
+    noted: { predecessor: bound.old, boundAt: EARLIER, givenUp: failure(), noUndo: failure() },
     steps: [],
   },
 
@@ -400,6 +474,7 @@ function factsOf(row: Row): PlanFacts {
     instanceId: 'gw',
     scope: 'instance',
     strategy: row.strategy ?? 'rebind',
+    attachFirst: row.attachFirst ?? 'never',
     updateWithoutWayBack: false,
     domains: [HOST],
   } as GatewayConfig
@@ -428,6 +503,8 @@ function factsOf(row: Row): PlanFacts {
     made: row.madeForDomain ? { [madeName]: row.madeForDomain } : {},
     superseded: new Set(row.superseded),
     updated: new Set(row.updated),
+    deleted: new Set(row.deleted),
+    gateways: row.habit ? { [GATEWAY]: { attach: row.habit } } : {},
     hasManager: false,
     now: NOW,
   }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { CrashMatrix, type Obstacle } from '../support/crash-matrix.ts'
+import { CrashMatrix, type Habit, type Obstacle } from '../support/crash-matrix.ts'
 import { STRATEGIES } from '../support/fault-matrix.ts'
 
 /** Every n-th boundary only, for a quick run; 1 tries them all. */
@@ -19,13 +19,11 @@ const endings: [Obstacle, string][] = [
  */
 describe('a rotation that is killed at any boundary', () => {
   for (const [obstacle, claim] of endings)
-    for (const strategy of Object.keys(STRATEGIES)) {
-      // Nothing of an in-place update whose predecessor is not ours can be put back.
-      if (strategy === 'update' && obstacle === 'the canary never serves it') continue
-      it(`where ${obstacle === 'nothing' ? 'all is well' : obstacle} ${claim}, by strategy ${strategy}`, {
+    for (const [strategy, habit] of ways(obstacle))
+      it(`where ${obstacle === 'nothing' ? 'all is well' : obstacle} ${claim}, by strategy ${strategy}, at gateways that ${habit}`, {
         timeout: 600_000,
       }, async () => {
-        const matrix = await CrashMatrix.start(strategy, obstacle)
+        const matrix = await CrashMatrix.start(strategy, obstacle, habit)
         try {
           const { boundaries, problems } = await matrix.count()
           expect(problems, 'without a crash').toEqual([])
@@ -38,5 +36,16 @@ describe('a rotation that is killed at any boundary', () => {
           await matrix.close()
         }
       })
-    }
 })
+
+/** Each strategy at the harshest gateway, and what attaches first at the others, too. */
+function ways(obstacle: Obstacle): [string, Habit][] {
+  return Object.keys(STRATEGIES).flatMap((strategy): [string, Habit][] => {
+    // Nothing of an in-place update whose predecessor is not ours can be put back.
+    if (strategy === 'update') return obstacle === 'the canary never serves it' ? [] : [[strategy, 'refuse']]
+    const others: Habit[] = ['replace', 'keep-both']
+    const tries = strategy === 'rebind' || (strategy === 'add' && obstacle === 'nothing')
+    const more = tries && obstacle !== 'the canary is refused' ? others : []
+    return [[strategy, 'refuse'], ...more.map((habit): [string, Habit] => [strategy, habit])]
+  })
+}

@@ -60,8 +60,8 @@ describe('a rotation in a world that others change, too', () => {
     await begin()
     const theirs = await foreign()
     await story.drop()
-    story.fault('apig.attachCertificate', { status: 400, errorCode: 'APIG.2104' }, { nth: 1 })
-    when('arrived', 'apig.attachCertificate', () => story.cloud.emulator.bind(hosts[0]!, theirs.id))
+    story.fault('apig.attachCertificate', { status: 400, errorCode: 'APIG.2104' }, { nth: 3 })
+    when('done', 'apig.detachCertificate', () => story.cloud.emulator.bind(hosts[0]!, theirs.id))
     const [outcome] = await story.tick()
     expect(outcome).toMatchObject({ status: 'rolled back' })
     expect(story.cloud.bound()[hosts[0]!]).toEqual([theirs.fingerprint])
@@ -173,7 +173,7 @@ describe('a rotation in a world that others change, too', () => {
     await story.cloud.store.put('state/shop.json', older)
     story.clock.advance(hour)
     const third = await story.drop()
-    story.fault('apig.attachCertificate', { status: 400, errorCode: 'APIG.2104' }, { nth: 1 })
+    story.fault('apig.attachCertificate', { status: 400, errorCode: 'APIG.2104' }, { nth: 3 })
     expect((await story.tick()).at(-1)).toMatchObject({ status: 'rolled back' })
     expect(story.cloud.bound()).toEqual(all(second.fingerprint))
     await story.retire()
@@ -186,7 +186,7 @@ describe('a rotation in a world that others change, too', () => {
     await begin({ certificate: { push: [{ service: 'ELB', project: 'eu-de' }] }, rest: { concurrency: 1 } })
     const bundle = await story.drop()
     const stop = new AbortController()
-    when('done', 'apig.attachCertificate', () => stop.abort())
+    when('done', 'apig.detachCertificate', () => stop.abort())
     const deadline = {
       signal: stop.signal,
       remainingMs: () => (stop.signal.aborted ? 0 : Number.POSITIVE_INFINITY),

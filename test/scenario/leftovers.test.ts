@@ -91,7 +91,7 @@ describe('retirement', () => {
     await begin({ retire: { after: '1h', keep: 1 } })
     const [first, second] = await rotations(2)
     const bad = await story.drop()
-    story.fault('apig.attachCertificate', REFUSED, { nth: 1 })
+    story.fault('apig.attachCertificate', REFUSED, { nth: 3 })
     expect((await story.tick())[0]).toMatchObject({ status: 'rolled back' })
     await story.retire()
     story.clock.advance(day)
@@ -167,7 +167,7 @@ describe('retirement', () => {
   it('closes a gap that a dead run left, also where its bundle was taken away', async () => {
     await begin({})
     await story.drop()
-    story.fault('apig.attachCertificate', REFUSED, { times: 2 })
+    story.fault('apig.attachCertificate', REFUSED, { from: 3, times: 3 })
     await story.tick()
     expect(story.bare()).toEqual([hosts[0]])
     for (const { key } of await story.cloud.store.list('incoming/')) await story.cloud.store.delete(key)

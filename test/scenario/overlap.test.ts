@@ -34,7 +34,7 @@ describe('two uploads for one name', () => {
     const newer = await story.cloud.issue(hosts, { from: -1 })
     await story.cloud.drop(older)
     const stop = story.cloud.emulator.intercept(async (stage, call) => {
-      if (stage !== 'done' || call.route !== 'apig.attachCertificate') return
+      if (stage !== 'done' || call.route !== 'apig.detachCertificate') return
       stop()
       await story.cloud.drop(newer)
     })
@@ -49,7 +49,7 @@ describe('two uploads for one name', () => {
     await story.cloud.drop(older)
     const stop = new AbortController()
     const forget = story.cloud.emulator.intercept((stage, call) => {
-      if (stage === 'done' && call.route === 'apig.attachCertificate') stop.abort()
+      if (stage === 'done' && call.route === 'apig.detachCertificate') stop.abort()
     })
     const deadline = {
       signal: stop.signal,
@@ -65,7 +65,7 @@ describe('two uploads for one name', () => {
     const before = story.cloud.bound()
     await interrupted()
     const newer = await story.drop()
-    story.fault('apig.attachCertificate', { status: 400, errorCode: 'APIG.2104' }, { nth: 1 })
+    story.fault('apig.attachCertificate', { status: 400, errorCode: 'APIG.2104' }, { nth: 3 })
     const outcomes = await story.tick()
     expect(outcomes.map(({ status }) => status)).toEqual(['superseded', 'rolled back'])
     // The canary has its proven predecessor again, not the certificate that was overtaken.

@@ -123,7 +123,7 @@ describe('a domain that got the new certificate', () => {
   it('later than its budget is judged by the time that passes, not by a clock that somebody sets', async () => {
     await begin({ rules: { visibilityDelayMs: 8 * second } })
     story.cloud.emulator.intercept((stage, call) => {
-      if (stage === 'done' && call.route === 'apig.attachCertificate') story.clock.setWallClock(2 * minute)
+      if (stage === 'done' && call.route === 'apig.detachCertificate') story.clock.setWallClock(2 * minute)
     })
     // The lease is lost by such a jump, so a second tick may be needed.
     const all = await story.ticks()
@@ -135,7 +135,7 @@ describe('a domain that got the new certificate', () => {
     await begin({ rules: { visibilityDelayMs: 8 * second } })
     const stop = new AbortController()
     story.cloud.emulator.intercept((stage, call) => {
-      if (stage === 'done' && call.route === 'apig.attachCertificate') stop.abort()
+      if (stage === 'done' && call.route === 'apig.detachCertificate') stop.abort()
     })
     const deadline = {
       signal: stop.signal,

@@ -14,14 +14,19 @@ describe('an attach that does not succeed', () => {
     return { before: story.cloud.bound(), bundle: await story.drop() }
   }
 
-  for (const gateway of [{}, { attachFirst: true }, { strategy: 'add' }]) {
+  // Attaches before the one that counts: the rehearsal, and the first try beside the old certificate.
+  for (const [gateway, canary, later] of [
+    [{}, 3, 4],
+    [{ attachFirst: true }, 3, 5],
+    [{ attachFirst: 'never' }, 2, 3],
+    [{ strategy: 'add' }, 2, 3],
+  ] as const) {
     const route = 'strategy' in gateway ? 'apig.addCertificate' : 'apig.attachCertificate'
     const what = JSON.stringify(gateway)
 
     it(`of the canary, refused for good, puts the predecessor back and touches nothing else (${what})`, async () => {
       const { before } = await begin({ gateway })
-      // With attachFirst the first try is refused because the name is occupied; the second is the one that counts.
-      story.fault(route, REFUSED, { nth: 'attachFirst' in gateway ? 2 : 1 })
+      story.fault(route, REFUSED, { nth: canary })
       const [outcome] = await story.tick()
       expect(outcome).toMatchObject({ status: 'rolled back' })
       expect(outcome?.failures[0]).toMatchObject({
@@ -41,7 +46,7 @@ describe('an attach that does not succeed', () => {
 
     it(`of a later domain leaves the other domains' results standing and names domain and reason (${what})`, async () => {
       const { before, bundle } = await begin({ gateway, rest: { concurrency: 1 } })
-      story.fault(route, REFUSED, { nth: 'attachFirst' in gateway ? 4 : 2 })
+      story.fault(route, REFUSED, { nth: later })
       const [outcome] = await story.tick()
       expect(outcome).toMatchObject({ status: 'failed' })
       expect(statuses(outcome)).toEqual({
@@ -68,7 +73,7 @@ describe('an attach that does not succeed', () => {
   ] as const) {
     it(`within its budget for ${what} is undone at once, and tried again by a later tick`, async () => {
       const { before, bundle } = await begin({ gateway: {} })
-      story.fault('apig.attachCertificate', fault, { times: what === 'throttling' ? 1 : 4 })
+      story.fault('apig.attachCertificate', fault, { from: 3, times: what === 'throttling' ? 1 : 4 })
       const [outcome] = await story.tick()
       expect(outcome).toMatchObject({ status: 'unfinished' })
       expect(statuses(outcome)['a.shop.example']).toBe('restored')
@@ -84,7 +89,7 @@ describe('an attach that does not succeed', () => {
 
   it('is not tried again by ticks, nor when the same bundle is dropped again', async () => {
     const { bundle } = await begin()
-    story.fault('apig.attachCertificate', REFUSED, { nth: 1 })
+    story.fault('apig.attachCertificate', REFUSED, { nth: 3 })
     await story.tick()
     await story.cloud.drop(bundle)
     story.cloud.emulator.clearCalls()
@@ -96,7 +101,7 @@ describe('an attach that does not succeed', () => {
 
   it('is tried again when a person asks', async () => {
     const { bundle } = await begin()
-    story.fault('apig.attachCertificate', REFUSED, { nth: 1 })
+    story.fault('apig.attachCertificate', REFUSED, { nth: 3 })
     await story.tick()
     await story.cloud.drop(bundle)
     const [outcome] = await story.ask()
@@ -107,7 +112,7 @@ describe('an attach that does not succeed', () => {
 
   it('is tried again when the config has changed, also where only some domains were refused', async () => {
     const { bundle } = await begin({ rest: { concurrency: 1 } })
-    story.fault('apig.attachCertificate', REFUSED, { nth: 2 })
+    story.fault('apig.attachCertificate', REFUSED, { nth: 4 })
     expect((await story.tick())[0]).toMatchObject({ status: 'failed' })
     await story.cloud.drop(bundle)
     await story.configure({ gateway: { attachFirst: true }, rest: { concurrency: 1 } })
@@ -118,7 +123,7 @@ describe('an attach that does not succeed', () => {
 
   it('does not keep another bundle from being rotated', async () => {
     await begin()
-    story.fault('apig.attachCertificate', REFUSED, { nth: 1 })
+    story.fault('apig.attachCertificate', REFUSED, { nth: 3 })
     await story.tick()
     const next = await story.drop()
     expect((await story.tick())[0]).toMatchObject({ status: 'rotated' })
@@ -127,7 +132,8 @@ describe('an attach that does not succeed', () => {
 
   it('and whose undo is refused as well is finished by a later tick, and said to be without a certificate', async () => {
     const { before } = await begin()
-    story.fault('apig.attachCertificate', REFUSED, { times: 2 })
+    // Old and new, and once more the new one instead of nothing.
+    story.fault('apig.attachCertificate', REFUSED, { from: 3, times: 3 })
     const [outcome] = await story.tick()
     expect(outcome).toMatchObject({ status: 'unfinished' })
     expect(statuses(outcome)['a.shop.example']).toBe('without certificate')

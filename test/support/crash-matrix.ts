@@ -10,6 +10,8 @@ import { VirtualClock } from './virtual-clock.ts'
 
 /** What stands in the way of the rotation that dies. */
 export type Obstacle = 'nothing' | 'the canary is refused' | 'the canary never serves it'
+/** What the gateways do with an attach beside another certificate. */
+export type Habit = 'refuse' | 'replace' | 'keep-both'
 
 export interface CrashVerdict {
   where: string
@@ -27,27 +29,37 @@ const HALF_WRITTEN = '.tmp-0123456789abcdef01234567'
 export class CrashMatrix {
   readonly #strategy: string
   readonly #obstacle: Obstacle
+  readonly #habit: Habit
   readonly #clock: VirtualClock
   readonly #cloud: TestCloud
   #wiring!: Wiring
   #bundle!: Bundle
   #before: Record<string, string[]> = {}
 
-  private constructor(strategy: string, obstacle: Obstacle, clock: VirtualClock, cloud: TestCloud) {
+  private constructor(
+    [strategy, obstacle, habit]: [string, Obstacle, Habit],
+    clock: VirtualClock,
+    cloud: TestCloud,
+  ) {
     this.#strategy = strategy
     this.#obstacle = obstacle
+    this.#habit = habit
     this.#clock = clock
     this.#cloud = cloud
   }
 
-  static async start(strategy: string, obstacle: Obstacle = 'nothing'): Promise<CrashMatrix> {
+  static async start(
+    strategy: string,
+    obstacle: Obstacle = 'nothing',
+    habit: Habit = 'refuse',
+  ): Promise<CrashMatrix> {
     const clock = new VirtualClock()
     const cloud = await TestCloud.start({
       clock: clock.lazy,
       apig: ['api.shop.example', 'www.shop.example'],
       roma: ['erp.shop.example'],
     })
-    const matrix = new CrashMatrix(strategy, obstacle, clock, cloud)
+    const matrix = new CrashMatrix([strategy, obstacle, habit], clock, cloud)
     const config = cloud.config({ push: PUSH }, STRATEGIES[strategy], { servedWithin: '6s' })
     matrix.#bundle = await cloud.issue()
     matrix.#wiring = matrix.#hindered(await cloud.wire(config, { clock: clock.eager }))
@@ -72,6 +84,7 @@ export class CrashMatrix {
 
   async #fresh(): Promise<void> {
     await this.#cloud.startOver()
+    this.#cloud.emulator.setRules({ attachOverOther: this.#habit })
     await this.#cloud.drop(this.#bundle)
     this.#before = this.#cloud.bound()
     if (this.#obstacle === 'the canary is refused')
@@ -79,8 +92,8 @@ export class CrashMatrix {
         route:
           { update: 'apig.updateCertificate', add: 'apig.addCertificate' }[this.#strategy] ??
           'apig.attachCertificate',
-        // The first try of attach-first finds the name occupied.
-        nth: this.#strategy === 'rebind, attach first' ? 2 : 1,
+        // Before it: the rehearsal (an attach), and the first try, which finds the name occupied.
+        nth: { update: 1, add: 2 }[this.#strategy] ?? 3,
         fault: { status: 400, errorCode: 'APIG.2104' },
       })
   }
@@ -103,7 +116,7 @@ export class CrashMatrix {
     const { outcomes } = await runUntilSettled(this.#wiring, this.#clock, () => new Crasher(0))
     const death = came instanceof Crashed ? came.message : 'it lived'
     return {
-      where: `${this.#strategy}, ${this.#obstacle}, boundary ${boundary}: ${death}; then ${outcomes.map(({ status, sentence }) => `${status}: ${sentence}`).join('; ')}`,
+      where: `${this.#strategy}, ${this.#obstacle}, ${this.#habit}, boundary ${boundary}: ${death}; then ${outcomes.map(({ status, sentence }) => `${status}: ${sentence}`).join('; ')}`,
       problems: await this.#problems(came instanceof Crashed ? outcomes : came),
     }
   }

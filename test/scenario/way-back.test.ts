@@ -1,0 +1,295 @@
+import { afterEach, describe, expect, it } from 'vitest'
+import { codes, Story, type StoryOptions, statuses } from '../support/story.ts'
+
+const hosts = ['a.shop.example', 'b.shop.example', 'c.shop.example']
+const EXPIRED = { status: 400, errorCode: 'APIG.2102' }
+
+let story: Story
+afterEach(() => story.close())
+
+async function begin(options: StoryOptions = {}) {
+  story = await Story.start({ apig: hosts, roma: [], rest: { concurrency: 1 }, ...options })
+  return { before: story.cloud.bound(), bundle: await story.drop() }
+}
+const all = (fingerprint: string) => Object.fromEntries(hosts.map((host) => [host, [fingerprint]]))
+const nothingWasTouched = () => {
+  expect(story.cloud.effects()).toEqual({})
+  expect(story.cloud.emulator.state().gaps).toEqual([])
+}
+
+describe('the way back', () => {
+  it('is rehearsed once at each gateway, before anything is created there', async () => {
+    await begin({ roma: ['erp.shop.example'] })
+    const [outcome] = await story.tick()
+    expect(outcome).toMatchObject({ status: 'rotated' })
+    const order = story.changes()
+    for (const flavour of ['apig', 'roma'])
+      expect(order.indexOf(`${flavour}.attachCertificate`)).toBeLessThan(
+        order.indexOf(`${flavour}.createCertificate`),
+      )
+    expect(outcome?.gateways).toMatchObject([
+      { attach: 'refuses', wayBack: 'proven' },
+      { attach: 'refuses', wayBack: 'proven' },
+    ])
+    expect((await story.results('deployed'))[0]?.gateways).toEqual(outcome?.gateways)
+    // Rehearsal, first try and the real one at the canary; one each at the others.
+    expect(story.called('apig.attachCertificate')).toBe(5)
+    expect(story.called('roma.attachCertificate')).toBe(3)
+  })
+
+  it('that a key may not take ends the run untouched, names the permission, and is tried again', async () => {
+    const { before, bundle } = await begin()
+    story.fault('apig.attachCertificate', { status: 403, errorCode: 'APIG.1005' })
+    const [outcome] = await story.tick()
+    expect(outcome).toMatchObject({ status: 'failed' })
+    expect(codes(outcome)).toEqual(['rotation.way-back-refused'])
+    expect(outcome?.failures[0]?.message).toMatch(/^a\.shop\.example: .*APIG\.1005/)
+    expect(outcome?.failures[0]?.next).toContain('apig:domains:bindCertificate')
+    expect(outcome?.failures[0]?.facts.requestId).toBeTruthy()
+    nothingWasTouched()
+    expect(story.cloud.bound()).toEqual(before)
+    story.cloud.emulator.faults.clear()
+    expect((await story.ticks()).at(-1)).toMatchObject({ status: 'rotated' })
+    expect(story.cloud.bound()).toEqual(all(bundle.fingerprint))
+  })
+
+  it('is not rehearsed again by later runs once a domain is served by our hand', async () => {
+    const { bundle } = await begin()
+    // Everything but the first domain waits for the next run.
+    const stop = new AbortController()
+    story.cloud.emulator.intercept((stage, call) => {
+      if (stage === 'done' && call.route === 'apig.detachCertificate') stop.abort()
+    })
+    const short = {
+      signal: stop.signal,
+      remainingMs: () => (stop.signal.aborted ? 0 : Number.POSITIVE_INFINITY),
+    }
+    expect((await story.tick(short))[0]).toMatchObject({ status: 'unfinished' })
+    story.cloud.emulator.clearCalls()
+    expect((await story.tick()).at(-1)).toMatchObject({ status: 'rotated' })
+    expect(story.cloud.bound()).toEqual(all(bundle.fingerprint))
+    // The second domain tries to attach first, as the first of its run does; the third relies on it.
+    expect(story.called('apig.attachCertificate')).toBe(3)
+  })
+
+  it('of a bare domain needs no rehearsal', async () => {
+    const { bundle } = await begin({ apig: ['a.shop.example'] })
+    story.cloud.emulator.bind('a.shop.example', null)
+    expect((await story.tick())[0]).toMatchObject({ status: 'rotated' })
+    expect(story.called('apig.attachCertificate')).toBe(1)
+    expect(story.cloud.bound()).toEqual({ 'a.shop.example': [bundle.fingerprint] })
+  })
+
+  it('of a domain that is gone is another domain’s', async () => {
+    const { before, bundle } = await begin()
+    story.fault('apig.attachCertificate', { status: 404, errorCode: 'APIG.3020' }, { nth: 1 })
+    const [outcome] = await story.tick()
+    expect(statuses(outcome)).toEqual({
+      'a.shop.example': 'failed',
+      'b.shop.example': 'served',
+      'c.shop.example': 'served',
+    })
+    expect(story.cloud.bound()).toEqual({
+      ...all(bundle.fingerprint),
+      'a.shop.example': before['a.shop.example'],
+    })
+  })
+
+  it('of domains that are all gone ends the run untouched', async () => {
+    await begin()
+    story.fault('apig.attachCertificate', { status: 404, errorCode: 'APIG.3020' })
+    expect((await story.tick())[0]).toMatchObject({ status: 'failed' })
+    nothingWasTouched()
+  })
+
+  it('that the gateway refuses for a valid certificate keeps it until shortly before its end', async () => {
+    const { before, bundle } = await begin()
+    // The old one only, and never the new one: the certificate's own end decides.
+    const refuseOld = () => story.fault('apig.attachCertificate', EXPIRED, { nth: 1 })
+    refuseOld()
+    const [outcome] = await story.tick()
+    expect(outcome).toMatchObject({ status: 'failed' })
+    expect(codes(outcome)).toEqual(['rotation.no-proven-way-back'])
+    expect(story.cloud.bound()).toEqual(before)
+    expect(story.called('apig.detachCertificate')).toBe(0)
+    // Ten days of ninety were left; the last week is the emergency.
+    story.clock.advance(4 * 86_400_000)
+    refuseOld()
+    expect((await story.tick()).at(-1)).toMatchObject({ status: 'rotated' })
+    expect(story.cloud.bound()).toEqual(all(bundle.fingerprint))
+    expect(story.copies(bundle)).toBe(1)
+  })
+
+  it('that is refused for a valid certificate is not missed where the gateway replaces', async () => {
+    const { bundle } = await begin({ rules: { visibilityDelayMs: 0, attachOverOther: 'replace' } })
+    story.fault('apig.attachCertificate', EXPIRED, { nth: 1 })
+    expect((await story.tick())[0]).toMatchObject({ status: 'rotated', gateways: [{ attach: 'replaces' }] })
+    expect(story.called('apig.detachCertificate')).toBe(0)
+    expect(story.cloud.bound()).toEqual(all(bundle.fingerprint))
+    expect(story.cloud.emulator.state().gaps).toEqual([])
+  })
+
+  it('is not needed by an expired certificate that cannot be attached: it is replaced', async () => {
+    const { bundle } = await begin()
+    await story.cloud.emulator.reset({
+      ...seedOf(hosts),
+      certificates: [{ ref: 'old', generate: { names: hosts, notBefore: '-91d', notAfter: '-1d' } }],
+    })
+    const [outcome] = await story.tick()
+    expect(outcome).toMatchObject({ status: 'rotated', gateways: [{ wayBack: 'none' }] })
+    expect(outcome?.gateways?.[0]?.sentence).toContain('APIG.2102')
+    expect(story.cloud.bound()).toEqual(all(bundle.fingerprint))
+  })
+
+  it('is asked for again where ROMA refuses to attach what is attached, and nothing is detached', async () => {
+    const { before } = await begin({
+      apig: [],
+      roma: ['erp.shop.example'],
+      rules: { visibilityDelayMs: 0, attachAgain: 'roma-refuses' },
+    })
+    const [outcome] = await story.tick()
+    expect(codes(outcome)).toEqual(['rotation.no-proven-way-back'])
+    expect(story.cloud.bound()).toEqual(before)
+    expect(story.called('roma.detachCertificate')).toBe(0)
+  })
+})
+
+describe('an attach beside the old certificate', () => {
+  for (const [rule, attach] of [
+    ['replace', 'replaces'],
+    ['keep-both', 'keeps both'],
+  ] as const)
+    it(`that the gateway takes (${rule}) has no gap, at any domain, and is remembered`, async () => {
+      const { bundle } = await begin({
+        roma: ['erp.shop.example'],
+        rules: { visibilityDelayMs: 0, attachOverOther: rule },
+      })
+      const [outcome] = await story.tick()
+      expect(outcome).toMatchObject({ status: 'rotated', gateways: [{ attach }, { attach }] })
+      expect(new Set(Object.values(story.cloud.bound()).flat())).toEqual(new Set([bundle.fingerprint]))
+      expect(Object.values(story.cloud.bound()).every((bound) => bound.length === 1)).toBe(true)
+      expect(story.cloud.emulator.state().gaps).toEqual([])
+      expect((await story.state()).gateways).toMatchObject({
+        'apig:f0fa1789-3b76-433b-a787-9892951c620e': { attach },
+      })
+    })
+
+  it('is found out anew by each rotation: a gateway that no longer takes it is unlearnt', async () => {
+    await begin({ rules: { visibilityDelayMs: 0, attachOverOther: 'replace' } })
+    await story.tick()
+    story.cloud.emulator.setRules({ attachOverOther: 'refuse' })
+    const bundle = await story.drop()
+    expect((await story.tick()).at(-1)).toMatchObject({
+      status: 'rotated',
+      gateways: [{ attach: 'refuses' }],
+    })
+    expect(story.cloud.bound()).toEqual(all(bundle.fingerprint))
+    expect(story.called('apig.detachCertificate')).toBe(3)
+  })
+
+  it('that is refused with anything but 2051 has touched nothing', async () => {
+    const { before } = await begin()
+    story.fault('apig.attachCertificate', { status: 400, errorCode: 'APIG.2104' }, { from: 2 })
+    await story.tick()
+    expect(story.cloud.bound()).toEqual(before)
+    expect(story.called('apig.detachCertificate')).toBe(0)
+  })
+
+  it('is not tried where the config says never', async () => {
+    await begin({ gateway: { attachFirst: false } })
+    expect((await story.tick())[0]).toMatchObject({ status: 'rotated' })
+    // The rehearsal, and one for each domain.
+    expect(story.called('apig.attachCertificate')).toBe(4)
+  })
+})
+
+describe('an undo', () => {
+  const neverServed = (fingerprint: string) => {
+    story.change = (parties) => ({
+      ...parties,
+      probe: {
+        handshake: async (target, signal) => {
+          const really = await parties.probe.handshake(target, signal)
+          return really.reached && really.served?.fingerprint === fingerprint
+            ? { reached: true, served: undefined, reason: 'alert' }
+            : really
+        },
+      },
+    })
+  }
+  const admin = (path: string) =>
+    fetch(`${story.cloud.emulator.url}/__emulator/${path}`, { method: 'DELETE' })
+
+  for (const rule of ['replace', 'keep-both'] as const)
+    it(`attaches the old one first where the gateway takes it (${rule}): no gap`, async () => {
+      const { before, bundle } = await begin({ rules: { visibilityDelayMs: 0, attachOverOther: rule } })
+      neverServed(bundle.fingerprint)
+      expect((await story.tick())[0]).toMatchObject({ status: 'rolled back' })
+      expect(story.cloud.bound()).toEqual(before)
+      expect(story.cloud.emulator.state().gaps).toEqual([])
+    })
+
+  it('whose predecessor was deleted leaves what is bound, tells it as failed, and ends', async () => {
+    const { bundle } = await begin()
+    const old = story.cloud.emulator.state().bindings[0]!.certificates[0]!.id
+    neverServed(bundle.fingerprint)
+    const stop = story.cloud.emulator.intercept(async (stage, call) => {
+      if (stage !== 'done' || call.route !== 'apig.detachCertificate') return
+      stop()
+      // At the other domains it is gone as well.
+      await admin(`certificates?id=${old}`)
+    })
+    const outcomes = await story.ticks()
+    expect(outcomes).toHaveLength(1)
+    expect(outcomes[0]).toMatchObject({ status: 'failed' })
+    expect(outcomes[0]?.failures.map(({ message }) => message).join()).toContain('deleted')
+    expect(story.cloud.bound()['a.shop.example']).toEqual([bundle.fingerprint])
+    expect(story.called('apig.detachCertificate')).toBe(1)
+  })
+
+  it('finds old and new deleted by hand, and creates the new one again', async () => {
+    const { bundle } = await begin({ apig: ['a.shop.example'] })
+    const old = story.cloud.emulator.state().bindings[0]!.certificates[0]!.id
+    neverServed(bundle.fingerprint)
+    // Given up and bare: the undo is refused until both are gone.
+    story.fault('apig.attachCertificate', { status: 403, errorCode: 'APIG.1005' }, { from: 4 })
+    const [first] = await story.tick()
+    expect(first).toMatchObject({ status: 'unfinished' })
+    story.change = (parties) => parties
+    for (const { id } of story.cloud.emulator.state().certificates) await admin(`certificates?id=${id}`)
+    expect(story.cloud.emulator.state().certificates.map(({ id }) => id)).not.toContain(old)
+    story.cloud.emulator.faults.clear()
+    const outcomes = await story.ticks()
+    expect(outcomes.at(-1)).toMatchObject({ status: 'rotated' })
+    expect(story.cloud.bound()).toEqual({ 'a.shop.example': [bundle.fingerprint] })
+  })
+
+  it('by strategy update of a domain that somebody detached meanwhile comes to an end', async () => {
+    const { bundle } = await begin({ gateway: { strategy: 'update', updateWithoutWayBack: true } })
+    const stop = story.cloud.emulator.intercept((stage, call) => {
+      if (stage !== 'done' || call.route !== 'apig.updateCertificate') return
+      stop()
+      story.cloud.emulator.bind('b.shop.example', null)
+    })
+    const outcomes = await story.ticks()
+    expect(outcomes.length).toBeLessThan(3)
+    expect(outcomes.at(-1)?.status).not.toBe('unfinished')
+    expect(story.bare()).toEqual([])
+    expect(story.cloud.bound()).toEqual(all(bundle.fingerprint))
+  })
+})
+
+function seedOf(names: string[]) {
+  return {
+    project: { id: '0123456789abcdef0123456789abcdef' },
+    rules: { visibilityDelayMs: 0 },
+    accessKeys: [{ id: 'EMULATORKEY000000001', secret: 'emulator-only-secret' }],
+    instances: [
+      {
+        flavour: 'apig' as const,
+        id: 'f0fa1789-3b76-433b-a787-9892951c620e',
+        groups: [{ domains: names.map((host) => ({ host, certificate: 'old' })) }],
+      },
+    ],
+  }
+}
