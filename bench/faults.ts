@@ -1,16 +1,18 @@
 /**
  * `npm run faults`: everything that `npm test` only samples, exhaustively, with real counts as a markdown table.
- * FAULTS_STEP=n tries every n-th combination; HISTORIES=n sets the length of the property test; RACE_ROUNDS the race.
+ * FAULTS_STEP=n tries every n-th combination, REFUSALS_STEP=n every n-th refusal for good; HISTORIES=n sets the length of the property test; RACE_ROUNDS the race.
  */
 import { spawn } from 'node:child_process'
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { CrashMatrix, type Obstacle } from '../test/support/crash-matrix.ts'
+import { CrashMatrix, type Habit, type Obstacle } from '../test/support/crash-matrix.ts'
 import { FAULTS, FaultMatrix, STRATEGIES } from '../test/support/fault-matrix.ts'
+import { ACTS, FLAVOURS, RefusalMatrix } from '../test/support/refusal-matrix.ts'
 
 const STEP = Number(process.env.FAULTS_STEP ?? 1)
+const REFUSALS_STEP = Number(process.env.REFUSALS_STEP ?? STEP)
 const ROUNDS = Number(process.env.RACE_ROUNDS ?? 200)
 const PROCESSES = 5
 const CONTENDERS = 12
@@ -28,9 +30,10 @@ interface Row {
 
 const problems: string[] = []
 
-async function crashes(strategy: string, obstacle: Obstacle): Promise<Row> {
-  const matrix = await CrashMatrix.start(strategy, obstacle)
-  const what = obstacle === 'nothing' ? 'killed' : `killed, while ${obstacle}`
+async function crashes(strategy: string, obstacle: Obstacle, habit: Habit): Promise<Row> {
+  const matrix = await CrashMatrix.start(strategy, obstacle, habit)
+  const at = habit === 'refuse' ? '' : `, where gateways ${habit}`
+  const what = `${obstacle === 'nothing' ? 'killed' : `killed, while ${obstacle}`}${at}`
   try {
     const { boundaries } = await matrix.count()
     const row: Row = {
@@ -82,6 +85,39 @@ async function faults(strategy: string): Promise<Row[]> {
       }
       rows.push(row)
     }
+    return rows
+  } finally {
+    await matrix.close()
+  }
+}
+
+/** One kind of call refused at one gateway for good, with every documented status. */
+async function refusals(strategy: string): Promise<Row[]> {
+  const matrix = await RefusalMatrix.start(strategy)
+  try {
+    const rows: Row[] = []
+    for (const act of Object.keys(ACTS))
+      for (const flavour of FLAVOURS) {
+        const cases = RefusalMatrix.all().filter((one) => one.act === act && one.flavour === flavour)
+        const row: Row = {
+          what: `${flavour}: ${act} refused for good`,
+          strategy,
+          places: cases.length,
+          tried: 0,
+          converged: 0,
+          duplicates: 0,
+          bare: 0,
+        }
+        for (let n = 0; n < cases.length; n += REFUSALS_STEP) {
+          const verdict = await matrix.refuse(cases[n]!)
+          row.tried++
+          if (verdict.problems.length === 0) row.converged++
+          else problems.push(`${verdict.where}: ${verdict.problems.join('; ')}`)
+          if (verdict.problems.some((problem) => problem.includes('copies'))) row.duplicates++
+          row.bare += verdict.bare
+        }
+        rows.push(row)
+      }
     return rows
   } finally {
     await matrix.close()
@@ -162,12 +198,21 @@ for (const obstacle of obstacles)
   for (const strategy of Object.keys(STRATEGIES)) {
     // Nothing of an in-place update whose predecessor is not ours can be put back.
     if (strategy === 'update' && obstacle === 'the canary never serves it') continue
-    process.stderr.write(`killed at every boundary: ${obstacle}, ${strategy}\n`)
-    rows.push(await crashes(strategy, obstacle))
+    const tries = strategy === 'rebind' || strategy === 'add'
+    const habits: Habit[] =
+      tries && obstacle !== 'the canary is refused' ? ['refuse', 'replace', 'keep-both'] : ['refuse']
+    for (const habit of habits) {
+      process.stderr.write(`killed at every boundary: ${obstacle}, ${strategy}, gateways ${habit}\n`)
+      rows.push(await crashes(strategy, obstacle, habit))
+    }
   }
 for (const strategy of Object.keys(STRATEGIES)) {
   process.stderr.write(`every call gone wrong: ${strategy}\n`)
   rows.push(...(await faults(strategy)))
+}
+for (const strategy of Object.keys(STRATEGIES)) {
+  process.stderr.write(`every refusal for good: ${strategy}\n`)
+  rows.push(...(await refusals(strategy)))
 }
 print(rows)
 process.stderr.write('race for the lease\n')
