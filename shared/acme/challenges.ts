@@ -3,9 +3,10 @@ import type { OrderContext } from './context.ts'
 import type { AcmeAccount, AcmeAuthorization, AcmeChallenge, AcmeOrder, Placement } from './port.ts'
 import { problemSentence } from './problems.ts'
 import type { ChallengeRecord, OrderRecord } from './state.ts'
+import { waitedFor, waitFor } from './still-waiting.ts'
 
 /** After this long an answer that the CA has not acted on is sent again: its effect may have been lost. */
-const answerAgainMs = 60_000
+const answerAgainMs = 5 * 60_000
 
 interface Open {
   authorization: AcmeAuthorization
@@ -15,7 +16,8 @@ interface Open {
 
 /**
  * Proves every name of a pending order that is not proven yet: record, present, wait until it can be seen,
- * answer, wait for the CA, clean up. Can be entered again at any point: it looks at the CA and at the record.
+ * answer, wait for the CA, clean up. Can be entered again at any point: it looks at the CA and at the record. Ends with
+ * `StillWaiting` where somebody else needs time.
  */
 export async function proveNames(
   context: OrderContext,
@@ -34,9 +36,9 @@ export async function proveNames(
     }
   }
   if (open.length > 0) {
-    await show(context, open)
+    await show(context, record, open)
     await answer(context, account, open)
-    await validated(context, account, open)
+    await validated(context, record, account, open)
   }
   await takeDown(context, record)
 }
@@ -78,7 +80,13 @@ export async function cleanLeftovers(
   if (state.leftovers.length === 0) return
   const kept: typeof state.leftovers = []
   const removed: string[] = []
+  let unanswered = false
   for (const leftover of state.leftovers) {
+    // One place that does not answer is enough: the rest is tried first in the next tick.
+    if (unanswered) {
+      kept.unshift(leftover)
+      continue
+    }
     const solver = context.solvers.get(leftover.solver)
     if (solver === undefined) {
       context.warnings.push(
@@ -94,6 +102,7 @@ export async function cleanLeftovers(
       // What no solver of ours has put there is not waited for either.
       if (!failure.code.endsWith('.foreign-placement')) kept.push(leftover)
       if (context.signal?.aborted) continue
+      unanswered = failure.kind === 'again'
       context.warnings.push(`A challenge could not be removed yet: ${failure.message}`)
       context.log.warn('challenge not removed', { failure, ...leftover.placement })
     }
@@ -140,34 +149,52 @@ async function prepared(
 }
 
 /** Puts every challenge in place, and returns when each can be seen. */
-async function show(context: OrderContext, open: Open[]): Promise<void> {
+async function show(context: OrderContext, order: OrderRecord, open: Open[]): Promise<void> {
   const { clock, signal, pace } = context
   const { solver } = context.authority
   const waiting = open.filter(({ record }) => record.respondedAt === undefined)
   if (waiting.length === 0) return
-  for (const { record } of waiting) record.presentedAt ??= clock.now().toISOString()
+  // Once shown, a look tells whether somebody has removed it.
+  const unshown =
+    order.waiting?.for === 'visible'
+      ? waiting.filter(({ record }) => record.presentedAt === undefined)
+      : waiting
+  for (const { record } of unshown) record.presentedAt ??= clock.now().toISOString()
   await context.save()
+  const left: Open[] = []
+  let busy: Failure | undefined
   // One after the other: several may share one record set.
-  for (const { record } of waiting) {
-    await solver.present(record.placement, signal)
-    context.progress(`challenge for ${nameOf(record)} written: ${placeOf(record.placement)}`)
-  }
-  const until = clock.monotonic() + pace.visibleWithinMs
-  for (let left = waiting; left.length > 0; ) {
-    const next: Open[] = []
-    for (const item of left) {
-      const seen = await solver.ready(item.record.placement, signal)
-      if (seen === 'missing') await solver.present(item.record.placement, signal)
-      if (seen !== 'ready') next.push(item)
+  try {
+    for (const { record } of unshown) {
+      await solver.present(record.placement, signal)
+      context.progress(`challenge for ${nameOf(record)} written: ${placeOf(record.placement)}`)
     }
-    const seen = left.filter((item) => !next.includes(item)).map((item) => placeOf(item.record.placement))
-    if (seen.length > 0) context.progress(`challenge can be seen: ${few(seen)}`)
-    left = next
-    if (left.length === 0) return
-    if (clock.monotonic() >= until) throw notVisible(context, left)
-    await clock.sleep(pace.pollMs, signal)
+    const shownForMs = waitedFor(context, order, 'visible')
+    for (const item of waiting) {
+      if (item.record.seenAt !== undefined) continue
+      const seen = await solver.ready(item.record.placement, { shownForMs, ...(signal && { signal }) })
+      if (seen === 'missing') await solver.present(item.record.placement, signal)
+      if (seen === 'ready') {
+        item.record.seenAt = clock.now().toISOString()
+        context.progress(`challenge can be seen: ${placeOf(item.record.placement)}`)
+      } else left.push(item)
+    }
+  } catch (thrown) {
+    busy = asFailure(thrown)
+    if (signal?.aborted || !settling.has(busy.code)) throw thrown
+    left.push(...waiting.filter((item) => item.record.seenAt === undefined && !left.includes(item)))
   }
+  await context.save()
+  if (left.length === 0) return
+  const sentence =
+    busy?.message ??
+    `The challenge for ${few(left.map(({ record }) => nameOf(record)))} cannot be seen everywhere yet (${placeOf(left[0]!.record.placement)}).`
+  await waitFor(context, order, { for: 'visible', sentence, patienceMs: pace.visibleWithinMs })
+  throw busy ?? notVisible(context, left)
 }
+
+/** Somebody else's change, or our own, is on its way there: nothing can be changed before it has arrived. */
+const settling = new Set(['dns.slow', 'dns.busy'])
 
 async function answer(context: OrderContext, account: AcmeAccount, open: Open[]): Promise<void> {
   for (const { authorization, challenge, record } of open) {
@@ -186,32 +213,35 @@ async function answer(context: OrderContext, account: AcmeAccount, open: Open[])
   await context.save()
 }
 
-async function validated(context: OrderContext, account: AcmeAccount, open: Open[]): Promise<void> {
-  const { clock, pace, signal } = context
-  const until = clock.monotonic() + pace.patienceMs
-  let left = open.map(({ authorization }) => authorization.url)
-  for (;;) {
-    const now: AcmeAuthorization[] = []
-    for (const url of left) now.push(await account.authorization(url, signal))
-    const invalid = now.filter(({ status }) => status !== 'pending' && status !== 'valid')
-    if (invalid.length > 0) throw invalidAuthorization(context, invalid)
-    const pending = now.filter(({ status }) => status === 'pending')
-    if (pending.length === 0) {
-      context.progress(`the CA has validated ${few(open.map(({ record }) => nameOf(record)))}`)
-      return
-    }
-    if (clock.monotonic() >= until) {
-      throw new Failure({
-        code: 'acme.validation-slow',
-        kind: 'later',
-        message: `The CA has not validated ${pending.map(({ identifier }) => identifier).join(', ')} within ${Math.round(pace.patienceMs / 1000)} s.`,
-        next: 'Nothing to do: the order goes on with the next tick.',
-      })
-    }
-    left = pending.map(({ url }) => url)
-    const asked = Math.max(...pending.map(({ retryAfterMs }) => retryAfterMs ?? 0))
-    await clock.sleep(Math.max(pace.pollMs, asked), signal)
+async function validated(
+  context: OrderContext,
+  order: OrderRecord,
+  account: AcmeAccount,
+  open: Open[],
+): Promise<void> {
+  const { pace, signal } = context
+  const now: AcmeAuthorization[] = []
+  for (const { authorization } of open) now.push(await account.authorization(authorization.url, signal))
+  const invalid = now.filter(({ status }) => status !== 'pending' && status !== 'valid')
+  if (invalid.length > 0) throw invalidAuthorization(context, invalid)
+  const pending = now.filter(({ status }) => status === 'pending')
+  if (pending.length === 0) {
+    context.progress(`the CA has validated ${few(open.map(({ record }) => nameOf(record)))}`)
+    return
   }
+  const names = few(pending.map(({ identifier }) => identifier))
+  await waitFor(context, order, {
+    for: 'validated',
+    sentence: `The CA has not validated ${names} yet.`,
+    patienceMs: pace.patienceMs,
+    askedMs: Math.max(...pending.map(({ retryAfterMs }) => retryAfterMs ?? 0)),
+  })
+  throw new Failure({
+    code: 'acme.validation-slow',
+    kind: 'later',
+    message: `The CA has not validated ${names} within ${Math.round(pace.patienceMs / 1000)} s.`,
+    next: 'Nothing to do: the order goes on with the next tick.',
+  })
 }
 
 function invalidAuthorization(

@@ -51,7 +51,7 @@ export function createHttp01Solver(options: Http01Options): ChallengeSolver {
       const options = { contentType: 'application/octet-stream', ...(signal && { signal }) }
       await store.put(keyOf(placement), placement.value ?? '', options)
     },
-    async ready(placement, signal) {
+    async ready(placement, { signal } = {}) {
       const object = await store.get(keyOf(placement), { ...(signal && { signal }) })
       if (object === undefined) return 'missing'
       return Buffer.from(object.bytes).toString('utf8') === placement.value ? 'ready' : 'missing'

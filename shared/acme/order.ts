@@ -12,6 +12,7 @@ import type { AcmeAccount, AcmeOrder } from './port.ts'
 import { refusesKey } from './problems.ts'
 import { rememberIssuance } from './refusal.ts'
 import { authorityKey, type IssuedRecord, type OrderRecord } from './state.ts'
+import { heedRetryAfter, StillWaiting, waitFor } from './still-waiting.ts'
 
 /** After these the order cannot lead to a certificate any more: its record goes, and the next attempt is a new one. */
 const endsOrder = new Set([
@@ -52,13 +53,15 @@ const beginnings = 2
  *   nothing and expires. Only an order whose URL has been noted is ever finalized, so at most one can issue.
  * - `finalizing`: written before the signing request is sent. Its key stays until the bundle is delivered.
  * - `delivering`, with the chain: delivery needs neither the CA nor its account, and repeats the same bytes.
+ *
+ * Where nothing is to be done but to wait, it ends with `StillWaiting` and is to be called again.
  */
 export async function runOrder(context: OrderContext): Promise<IssuedRecord> {
   for (let begun = 1; ; begun++) {
     try {
       return await advance(context)
     } catch (thrown) {
-      if (context.signal?.aborted) throw thrown
+      if (context.signal?.aborted || thrown instanceof StillWaiting) throw thrown
       const failure = asFailure(thrown)
       const droppedKey = dropRefusedKey(context, failure)
       await afterFailure(context, failure)
@@ -148,6 +151,7 @@ async function advance(context: OrderContext): Promise<IssuedRecord> {
     if (record === undefined) throw new Error('the order has no record')
     try {
       if (record.status === 'delivering') return await deliver(context, id)
+      heedRetryAfter(context, record)
       account ??= await reopenAccount(context, context.authority, context.server, record.account, signal)
       if (record.status === 'intended') await place(context, record, account, fresh && failed === 0)
       else await followUp(context, record, account)
@@ -258,7 +262,7 @@ async function placedBefore(
 }
 
 async function followUp(context: OrderContext, record: OrderRecord, account: AcmeAccount): Promise<void> {
-  const { clock, pace, signal } = context
+  const { pace, signal } = context
   const order = record.url === undefined ? undefined : await account.order(record.url, signal)
   if (order === undefined) {
     throw new Failure({
@@ -275,17 +279,18 @@ async function followUp(context: OrderContext, record: OrderRecord, account: Acm
     case 'ready':
       await takeDown(context, record)
       return await issue(context, record, account, order)
-    case 'processing':
-      if (clock.now().getTime() - Date.parse(record.finalizedAt ?? record.startedAt) > pace.patienceMs) {
-        throw new Failure({
-          code: 'acme.processing-slow',
-          kind: 'later',
-          message: `The CA is still making the certificate of ${context.name}.`,
-          next: 'Nothing to do: it is fetched with a later tick.',
-          facts: { order: order.url },
-        })
-      }
-      return await clock.sleep(Math.max(pace.pollMs, order.retryAfterMs ?? 0), signal)
+    case 'processing': {
+      const sentence = `The CA is still making the certificate of ${context.name}.`
+      const { patienceMs } = pace
+      await waitFor(context, record, { for: 'issued', sentence, patienceMs, askedMs: order.retryAfterMs })
+      throw new Failure({
+        code: 'acme.processing-slow',
+        kind: 'later',
+        message: sentence,
+        next: 'Nothing to do: it is fetched with a later tick.',
+        facts: { order: order.url },
+      })
+    }
     case 'valid':
       return await fetchCertificate(context, record, account, order)
     default:
@@ -305,10 +310,7 @@ async function issue(
     record.finalizedAt = context.clock.now().toISOString()
     await context.save()
   }
-  const after = await account.finalize(order, key, record.names, context.signal)
-  if (after.status === 'processing') {
-    await context.clock.sleep(Math.max(context.pace.pollMs, after.retryAfterMs ?? 0), context.signal)
-  }
+  await account.finalize(order, key, record.names, context.signal)
 }
 
 async function fetchCertificate(

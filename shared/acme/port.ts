@@ -43,8 +43,14 @@ export interface ChallengeSolver {
   prepare(challenge: Challenge, signal?: AbortSignal): Promise<Placement>
   /** Puts it there, beside what others have there. Look-up: itself; what is there already is left alone. */
   present(placement: Placement, signal?: AbortSignal): Promise<void>
-  /** `ready`: the CA can see it · `waiting`: not everywhere yet · `missing`: somebody removed it, present it again. */
-  ready(placement: Placement, signal?: AbortSignal): Promise<'ready' | 'waiting' | 'missing'>
+  /**
+   * `ready`: the CA can see it · `waiting`: not everywhere yet · `missing`: somebody removed it, present it again.
+   * `shownForMs`: how long it has been there, over all ticks; some doubts end by that alone.
+   */
+  ready(
+    placement: Placement,
+    look?: { shownForMs?: number; signal?: AbortSignal },
+  ): Promise<'ready' | 'waiting' | 'missing'>
   /** Removes this value and no other. What is not there any more is success. */
   cleanUp(placement: Placement, signal?: AbortSignal): Promise<void>
 }

@@ -38,6 +38,7 @@ import {
   readState,
   writeState,
 } from './state.ts'
+import { StillWaiting } from './still-waiting.ts'
 import { attemptAt, type Failing, failingOf, nextWait } from './wait.ts'
 
 export interface RenewalParts {
@@ -81,8 +82,8 @@ export interface RenewalParts {
 
 /**
  * `not-due` – nothing to do before `renewAt`. `waiting` – due, but every authority has to be left alone until
- * `notBefore`. `delivered` – a bundle lies in `incoming/<name>/`. `unfinished` – the time was over; the next tick
- * goes on. `failed` – told to people; tried again at `notBefore`.
+ * `notBefore`. `delivered` – a bundle lies in `incoming/<name>/`. `unfinished` – the time was over, or (with
+ * `notBefore`) somebody else needs time; the next look goes on. `failed` – told to people; tried again at `notBefore`.
  */
 export type RenewalStatus = 'not-due' | 'waiting' | 'delivered' | 'unfinished' | 'failed'
 
@@ -96,7 +97,7 @@ export interface RenewalOutcome {
   /** Why then, or why it was renewed now; to be read after "because". */
   reason: string
   sentence: string
-  /** The next attempt, where one is waited for. */
+  /** The next attempt or look, where one is waited for. */
   notBefore?: string
   /** One per authority that was tried, in that order. */
   failures: FailureReport[]
@@ -113,8 +114,8 @@ export interface RenewalOutcome {
 }
 
 /**
- * One certificate, one tick: decide, go on with an order or start one, drop the bundle into `incoming/<name>/`.
- * Called under the certificate's lease. Everything that can go wrong with a CA or a challenge is an outcome;
+ * One certificate, one look: decide, go on with an order or start one, drop the bundle into `incoming/<name>/`.
+ * Never waits for others itself, so that its slot is free meanwhile. Called under the certificate's lease. Everything that can go wrong with a CA or a challenge is an outcome;
  * only a failing store throws (`store.*`).
  */
 export async function renewDue(parts: RenewalParts): Promise<RenewalOutcome> {
@@ -299,6 +300,11 @@ class Tick {
           return await this.#delivered(await runOrder(this.#context(authority, predecessor)), due, failures)
         } catch (thrown) {
           if (parts.signal?.aborted) return this.#unfinished(due)
+          if (thrown instanceof StillWaiting)
+            return this.#outcome('unfinished', due, `${parts.name} is being renewed: ${thrown.message}`, {
+              notBefore: thrown.lookAt.toISOString(),
+              failures: failures.map((failure) => failure.toJSON()),
+            })
           const failure = asFailure(thrown)
           if (failure.code.startsWith('store.')) throw failure
           failures.push(failure)

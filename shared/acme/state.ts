@@ -97,10 +97,22 @@ export interface OrderRecord {
   url?: string
   expires?: string
   finalizedAt?: string
+  /** What can only be waited for; the slot is given back meanwhile. */
+  waiting?: OrderWait
   /** By authorization URL. */
   challenges: Record<string, ChallengeRecord>
   /** Leaf first; present from `delivering` on. */
   certificate?: string
+}
+
+export interface OrderWait {
+  /** A challenge to become visible, the CA to validate it, or to issue. */
+  for: 'visible' | 'validated' | 'issued'
+  since: string
+  /** What is waited for, in words. */
+  sentence: string
+  /** The CA itself named this instant (`Retry-After`). */
+  lookAt?: string
 }
 
 export interface ChallengeRecord {
@@ -110,6 +122,8 @@ export interface ChallengeRecord {
   placement: Placement
   /** Since when it is being shown. */
   presentedAt?: string
+  /** Seen where the CA looks. */
+  seenAt?: string
   respondedAt?: string
 }
 

@@ -13,10 +13,12 @@ export interface Dns01Options {
   log: Log
   /** Between two looks at a record set that is settling. Milliseconds. */
   pollMs?: number
-  /** How long a record set may take to settle. Milliseconds. */
+  /** How long a record set that is settling is waited for in one go; then others have their turn. Milliseconds. */
   settleWithinMs?: number
-  /** Where no name server can be asked from here: how long after the service says ACTIVE the CA may look. */
+  /** Where no name server can be asked from here: how long after it was written the CA may look. */
   blindWaitMs?: number
+  /** Where some name servers show it: how long the others are waited for. The CA mostly asks the quick ones. */
+  lagWaitMs?: number
 }
 
 /**
@@ -32,12 +34,16 @@ class Dns01Solver implements ChallengeSolver {
   readonly type = 'dns-01'
   readonly id: string
   readonly #options: Required<Dns01Options>
-  /** Since when a value has been settled here without any name server to ask. */
-  readonly #blindSince = new Map<string, number>()
 
   constructor(options: Dns01Options) {
     this.id = options.id
-    this.#options = { pollMs: 2_000, settleWithinMs: 120_000, blindWaitMs: 60_000, ...options }
+    this.#options = {
+      pollMs: 2_000,
+      settleWithinMs: 10_000,
+      blindWaitMs: 60_000,
+      lagWaitMs: 120_000,
+      ...options,
+    }
   }
 
   async prepare(challenge: Challenge, signal?: AbortSignal): Promise<Placement> {
@@ -58,8 +64,11 @@ class Dns01Solver implements ChallengeSolver {
     })
   }
 
-  async ready(placement: Placement, signal?: AbortSignal): Promise<'ready' | 'waiting' | 'missing'> {
-    const { service, lookup, clock, blindWaitMs, log } = this.#options
+  async ready(
+    placement: Placement,
+    { shownForMs = 0, signal }: { shownForMs?: number; signal?: AbortSignal } = {},
+  ): Promise<'ready' | 'waiting' | 'missing'> {
+    const { service, lookup, blindWaitMs, lagWaitMs, log } = this.#options
     const { zoneId, zone, record, value } = fields(placement)
     const set = await service.txt(zoneId, record, signal)
     if (set === undefined || !set.values.includes(value)) return 'missing'
@@ -67,17 +76,15 @@ class Dns01Solver implements ChallengeSolver {
     const seen = await lookup.authoritativeTxt(zone, record, value, signal)
     if (seen === 'seen') return 'ready'
     if (seen === 'unseen') return 'waiting'
-    if (!this.#blindSince.has(value)) {
-      this.#blindSince.set(value, clock.monotonic())
-      log.warn('no name server of the zone can be asked from here', { zone, record })
-    }
-    return clock.monotonic() - this.#blindSince.get(value)! >= blindWaitMs ? 'ready' : 'waiting'
+    if (shownForMs < (seen === 'silent' ? blindWaitMs : lagWaitMs)) return 'waiting'
+    const why = seen === 'silent' ? 'can be asked from here' : 'lags any longer'
+    log.warn(`the CA is asked to look, although not every name server of the zone ${why}`, { zone, record })
+    return 'ready'
   }
 
   async cleanUp(placement: Placement, signal?: AbortSignal): Promise<void> {
     const { service } = this.#options
     const { zoneId, record, value } = fields(placement)
-    this.#blindSince.delete(value)
     await this.#patiently(record, signal, async () => {
       const set = await this.#settled(zoneId, record, signal)
       if (set === undefined || !set.values.includes(value)) return

@@ -40,12 +40,13 @@ export interface DnsLookup {
   followCnames(name: string, signal?: AbortSignal): Promise<string>
   /**
    * Asks every authoritative server of the zone for the name's TXT values. `seen` – every server that answers has
-   * the value · `unseen` – one does not have it yet · `silent` – none could be asked from here.
+   * the value · `lagging` – some have it and some do not · `unseen` – none has it yet · `silent` – none could be asked
+   * from here.
    */
   authoritativeTxt(
     zone: string,
     name: string,
     value: string,
     signal?: AbortSignal,
-  ): Promise<'seen' | 'unseen' | 'silent'>
+  ): Promise<'seen' | 'lagging' | 'unseen' | 'silent'>
 }

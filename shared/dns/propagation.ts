@@ -80,8 +80,9 @@ export function createDnsLookup(options: LookupOptions = {}): DnsLookup {
     async authoritativeTxt(zone, name, value, signal) {
       const servers = await addressesOf(zone, signal)
       const results = await Promise.all(servers.map((server) => ask(server, name, value, signal)))
-      if (results.includes('unseen')) return 'unseen'
-      return results.includes('seen') ? 'seen' : 'silent'
+      const [some, others] = [results.includes('seen'), results.includes('unseen')]
+      if (some) return others ? 'lagging' : 'seen'
+      return others ? 'unseen' : 'silent'
     },
   }
 }

@@ -1,6 +1,7 @@
 import type { RenewalOutcome } from '../acme/renew.ts'
 import { type RenewState, renewKeys } from '../acme/state.ts'
 import { failingOf } from '../acme/wait.ts'
+import { minute, second } from '../base/clock.ts'
 import { asFailure } from '../base/failure.ts'
 import { openJournal, readState } from '../rotation/journal.ts'
 import { inParallel } from '../rotation/parallel.ts'
@@ -19,46 +20,77 @@ export interface Renewals {
 }
 
 /**
- * Every certificate with `renew.acme`: decide, go on with an order or start one. The only exit of a renewal is
- * `incoming/<name>/`; rotating what it dropped there is the caller's next step.
+ * How long a tick looks again at orders that wait for others, after everybody has had a turn: a challenge is mostly
+ * visible, and a certificate issued, within a minute. What takes longer goes on in the next tick.
  */
-export async function renewAll(wiring: Wiring, parties: Parties, report: JobReport): Promise<Renewals> {
+export const LINGER_MS = 2 * minute
+/** Orders that may be looked at within this time of one another are looked at together. */
+const TOGETHER_MS = 2 * second
+
+/**
+ * Every certificate with `renew.acme`: decide, go on with an order or start one; the nearest instant first. An order
+ * that waits holds no slot: it is looked at again when all have had their turn, for `lingerMs` at the most. The only
+ * exit of a renewal is `incoming/<name>/`; rotating what it dropped there is the caller's next step.
+ */
+export async function renewAll(
+  wiring: Wiring,
+  parties: Parties,
+  report: JobReport,
+  lingerMs = LINGER_MS,
+): Promise<Renewals> {
+  const { clock, deadline } = parties
   const names = wiring.names.filter((name) => wiring.config.certificates[name]?.renew)
-  const renewals: Renewals = { outcomes: [], facts: new Map() }
-  if (names.length === 0) return renewals
+  if (names.length === 0) return { outcomes: [], facts: new Map() }
   // The ACME client is loaded only where something may be ordered.
   const { openRenewals } = await import('../wire/renewal.ts')
   const renewal = await openRenewals(wiring, parties)
   const look = { wiring, listsOf: gatewayLists(parties), lookOnly: false }
+  // Where this tick cannot look, what was known before still holds: a silence would read as "solved".
+  const facts = await factsOf(names, parties)
+  const outcomes = new Map<string, RenewalOutcome>()
   const late: string[] = []
-  await inParallel(RENEWALS_AT_ONCE, names, async (name) => {
-    if (parties.deadline.signal.aborted) return void late.push(name)
-    try {
-      const seen = await renewOne(name, parties, renewal, look)
-      if (!seen) return
-      const { outcome } = seen
-      renewals.outcomes.push(outcome)
-      renewals.facts.set(name, seen.facts)
-      const failed = outcome.status === 'failed'
-      const level = failed ? 'error' : 'info'
-      parties.log[level](outcome.sentence, {
-        certificate: name,
-        step: 'renew',
-        status: outcome.status,
-      })
-      const told = { certificate: name, target: name, sentence: outcome.sentence }
-      if (outcome.status === 'delivered') parties.progress({ kind: 'step', step: 'renew', ...told })
-    } catch (thrown) {
-      const failure = asFailure(thrown)
-      parties.log.error(failure.message, { certificate: name, failure })
-      report.failures.push({ certificate: name, failure })
-    }
-  })
+  let until: number | undefined
+  for (let turn = soonestFirst(names, facts); turn.length > 0; ) {
+    const again = until !== undefined
+    await inParallel(RENEWALS_AT_ONCE, turn, async (name) => {
+      if (deadline.signal.aborted) return again ? undefined : void late.push(name)
+      try {
+        const seen = await renewOne(name, parties, renewal, { ...look, again })
+        if (!seen) return
+        // A CA that was tried before another one went on with it.
+        const earlier = outcomes.get(name)?.failures ?? []
+        outcomes.set(name, { ...seen.outcome, failures: [...earlier, ...seen.outcome.failures] })
+        facts.set(name, seen.facts)
+        const { status, sentence } = seen.outcome
+        const told = { certificate: name, target: name, sentence }
+        if (status === 'delivered') parties.progress({ kind: 'step', step: 'renew', ...told })
+      } catch (thrown) {
+        const failure = asFailure(thrown)
+        outcomes.delete(name)
+        parties.log.error(failure.message, { certificate: name, failure })
+        report.failures.push({ certificate: name, failure })
+      }
+    })
+    until ??= clock.monotonic() + lingerMs
+    const waiting = [...outcomes.values()].flatMap(({ certificate, status, notBefore }) =>
+      status === 'unfinished' && notBefore !== undefined ? [{ certificate, at: Date.parse(notBefore) }] : [],
+    )
+    const next = Math.min(...waiting.map(({ at }) => at))
+    const pause = Math.max(0, next - clock.now().getTime())
+    if (waiting.length === 0 || clock.monotonic() + pause > until || pause > deadline.remainingMs()) break
+    await clock.sleep(pause, deadline.signal).catch(() => {})
+    turn = waiting.filter(({ at }) => at <= next + TOGETHER_MS).map(({ certificate }) => certificate)
+  }
   notLookedAt(report, 'renew', late)
-  // Where this tick could not look, what was known before still holds: a silence would read as "solved".
-  const unseen = names.filter((name) => !renewals.facts.has(name))
-  for (const [name, facts] of await factsOf(unseen, parties)) renewals.facts.set(name, facts)
-  return renewals
+  for (const { certificate, status, sentence } of outcomes.values())
+    parties.log[status === 'failed' ? 'error' : 'info'](sentence, { certificate, step: 'renew', status })
+  return { outcomes: [...outcomes.values()], facts }
+}
+
+/** The order of the config where nothing is known: that is due, too. */
+function soonestFirst(names: readonly string[], facts: ReadonlyMap<string, RenewalFacts>): string[] {
+  const at = (name: string) => facts.get(name)?.renewAt ?? ''
+  return [...names].sort((a, b) => (at(a) < at(b) ? -1 : at(a) > at(b) ? 1 : 0))
 }
 
 type Renewal = Awaited<ReturnType<typeof import('../wire/renewal.ts').openRenewals>>
@@ -92,13 +124,14 @@ interface Look {
   wiring: Wiring
   listsOf: ListsOf
   lookOnly: boolean
+  again?: boolean
 }
 
 async function renewOne(
   name: string,
   parties: Parties,
   renewal: Renewal,
-  { wiring, listsOf, lookOnly }: Look,
+  { wiring, listsOf, lookOnly, again = false }: Look,
 ): Promise<{ outcome: RenewalOutcome; facts: RenewalFacts } | undefined> {
   const answer = await parties.lease(name)
   if (!answer.held) return undefined
@@ -107,7 +140,7 @@ async function renewOne(
     const { state } = journal
     const job = await wiring.job(name, false)
     const domains = await domainsSeen(job, parties, state, listsOf)
-    const outcome = await renewal.renew({ state, job, domains, lookOnly }, answer.lease.signal)
+    const outcome = await renewal.renew({ state, job, domains, lookOnly, again }, answer.lease.signal)
     // What waits for its rotation is not in service: until it is, the instant of what clients are served holds.
     const { renewAt, waiting, failing } = outcome
     if (!waiting && state.renewAt !== renewAt) {

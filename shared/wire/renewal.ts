@@ -26,6 +26,8 @@ export interface BeforeRenewal {
   domains: readonly DomainSeen[]
   /** Only see where it stands: nothing is asked of a CA and nothing ordered. */
   lookOnly: boolean
+  /** Looked at before in this tick: that it goes on is no news. */
+  again?: boolean
 }
 
 export interface OpenRenewals {
@@ -70,7 +72,7 @@ export async function openRenewals(wiring: Wiring, parties: Parties): Promise<Op
   }
 
   return {
-    async renew({ state, job, domains, lookOnly }, lease) {
+    async renew({ state, job, domains, lookOnly, again }, lease) {
       const { name, config } = job
       const { deployed } = state
       // Renewal information asks by the leaf's own identifiers.
@@ -98,12 +100,11 @@ export async function openRenewals(wiring: Wiring, parties: Parties): Promise<Op
           ]),
         config: job.configDigest,
         lookOnly,
-        progress: ({ kind, sentence }) =>
-          parties.progress(
-            kind === 'begin'
-              ? { kind: 'bundle', certificate: name, sentence }
-              : { kind: 'step', certificate: name, step: 'renew', target: name, sentence },
-          ),
+        progress: ({ kind, sentence }) => {
+          if (kind === 'step')
+            parties.progress({ kind, certificate: name, step: 'renew', target: name, sentence })
+          else if (!again) parties.progress({ kind: 'bundle', certificate: name, sentence })
+        },
         signal: AbortSignal.any([parties.deadline.signal, lease]),
       })
     },

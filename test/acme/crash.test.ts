@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { renewDue } from '../../shared/acme/renew.ts'
 import type { Store } from '../../shared/store/port.ts'
-import { temporaryStore } from '../support/acme.ts'
+import { renewToEnd as renewDue, temporaryStore } from '../support/acme.ts'
 import { Boundaries } from '../support/boundaries.ts'
 import { type Ledger, OrderStage, orderFaults } from '../support/order-crash.ts'
 import { pebbleMissing } from '../support/pebble.ts'

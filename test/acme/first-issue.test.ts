@@ -1,11 +1,11 @@
 import { createPublicKey, X509Certificate } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { renewDue } from '../../shared/acme/renew.ts'
 import {
   authorityOf,
   type DnsCloud,
   read,
   renewalParts,
+  renewToEnd as renewDue,
   startDnsCloud,
   TestClock,
   temporaryStore,

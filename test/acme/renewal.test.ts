@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { createHttp01Solver } from '../../shared/acme/http-01.ts'
 import type { ChallengeSolver, ConnectAcme } from '../../shared/acme/port.ts'
-import { type RenewalParts, renewDue } from '../../shared/acme/renew.ts'
+import type { RenewalParts } from '../../shared/acme/renew.ts'
 import { connectAcme } from '../../shared/acme/server.ts'
 import type { RenewState } from '../../shared/acme/state.ts'
 import { Secret } from '../../shared/base/secret.ts'
@@ -13,6 +13,7 @@ import {
   type DnsCloud,
   read,
   renewalParts,
+  renewToEnd as renewDue,
   startDnsCloud,
   TestClock,
   temporaryStore,

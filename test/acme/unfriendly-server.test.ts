@@ -1,13 +1,14 @@
 import { createServer, type Server } from 'node:http'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { Authority } from '../../shared/acme/port.ts'
-import { type RenewalParts, renewDue } from '../../shared/acme/renew.ts'
+import type { RenewalParts } from '../../shared/acme/renew.ts'
 import { Secret } from '../../shared/base/secret.ts'
 import type { Store } from '../../shared/store/port.ts'
 import {
   authorityOf,
   type DnsCloud,
   renewalParts,
+  renewToEnd as renewDue,
   startDnsCloud,
   TestClock,
   temporaryStore,
@@ -120,6 +121,18 @@ describe('an ACME server that says no', () => {
     expect(outcome.failures[0]).toMatchObject({ code: 'acme.unavailable', facts: { status: 503 } })
     expect(orders()).toBe(3)
   })
+
+  test.each(['86400', '2678400'])(
+    'that is to be left alone for %s s holds nobody up: it is asked once, and again within two days',
+    async (seconds) => {
+      const own = await parts()
+      answer = { status: 503, headers: { 'retry-after': seconds }, body: 'down for maintenance' }
+      const outcome = await renewDue(own)
+      expect(orders()).toBe(1)
+      const wait = Date.parse(outcome.notBefore ?? '') - clock.now().getTime()
+      expect(wait / 3_600_000).toBeCloseTo(seconds === '86400' ? 24 : 48, 1)
+    },
+  )
 
   test('forbidden by CAA: the name, the type and the CA’s detail, with what to do', async () => {
     const own = await parts()

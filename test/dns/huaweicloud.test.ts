@@ -2,8 +2,10 @@ import { Resolver } from 'node:dns/promises'
 import { connect } from 'node:net'
 import * as packet from 'dns-packet'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import type { Zone } from '../../emulator/dns-zones.ts'
+import { type DnsAnswers, startDnsAnswers } from '../../emulator/dns-answers.ts'
+import { DnsZones, type Zone } from '../../emulator/dns-zones.ts'
 import type { Placement } from '../../shared/acme/port.ts'
+import { systemClock } from '../../shared/base/clock.ts'
 import { silentLog } from '../../shared/base/log.ts'
 import { createDns01Solver } from '../../shared/dns/dns-01.ts'
 import { createDnsLookup } from '../../shared/dns/propagation.ts'
@@ -165,20 +167,41 @@ describe('TXT records of the cloud’s DNS service', () => {
     expect(await placed('loop.shop.example', 'a')).toMatchObject({ zone: 'shop.example' })
   })
 
-  test('where no name server can be asked from here, it waits a while after ACTIVE and then goes on', async () => {
-    const clock = new TestClock()
-    const solver = createDns01Solver({
-      id: 'dns-01:blind',
-      service: cloud.service,
-      lookup: createDnsLookup({ servers: ['127.0.0.1:9'], timeoutMs: 100 }),
-      clock,
-      log: silentLog,
-      pollMs: 500,
-      blindWaitMs: 100,
+  describe('where not every name server says the same', () => {
+    let empty: DnsAnswers
+    beforeAll(async () => {
+      const others = new DnsZones(systemClock)
+      others.addZone('shop.example')
+      empty = await startDnsAnswers(others)
     })
-    const placement = await solver.prepare({ identifier: host, token: 't', value: value('a') })
-    await solver.present(placement)
-    await expect.poll(() => solver.ready(placement), { timeout: 5_000 }).toBe('ready')
+    afterAll(() => empty.close())
+    const [quick, behind, silent] = ['has it', 'lags', 'silent']
+
+    test.each([
+      [[quick], 0, 'ready'],
+      [[quick, silent], 0, 'ready'],
+      [[quick, behind], 0, 'waiting'],
+      [[quick, behind], 119_000, 'waiting'],
+      [[quick, behind], 120_000, 'ready'],
+      [[quick, behind, silent], 120_000, 'ready'],
+      [[behind], 600_000, 'waiting'],
+      [[behind, silent], 600_000, 'waiting'],
+      [[silent], 59_000, 'waiting'],
+      [[silent], 60_000, 'ready'],
+    ])('%j after %d ms: %s', async (which, shownForMs, expected) => {
+      const ports = which.map((one) => (one === quick ? cloud.answers.port : one === behind ? empty.port : 9))
+      const solver = createDns01Solver({
+        id: 'dns-01:several',
+        service: cloud.service,
+        lookup: createDnsLookup({ servers: ports.map((port) => `127.0.0.1:${port}`), timeoutMs: 100 }),
+        clock: new TestClock(),
+        log: silentLog,
+      })
+      const placement = await solver.prepare({ identifier: host, token: 't', value: value('a') })
+      await solver.present(placement)
+      await visible(placement)
+      expect(await solver.ready(placement, { shownForMs })).toBe(expected)
+    })
   })
 
   test('an aborted wait ends at once', async () => {

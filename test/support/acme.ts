@@ -6,7 +6,7 @@ import { type DnsAnswers, startDnsAnswers } from '../../emulator/dns-answers.ts'
 import { DnsZones } from '../../emulator/dns-zones.ts'
 import { type Emulator, startEmulator } from '../../emulator/emulator.ts'
 import type { Authority, ChallengeSolver } from '../../shared/acme/port.ts'
-import type { RenewalParts } from '../../shared/acme/renew.ts'
+import { type RenewalOutcome, type RenewalParts, renewDue } from '../../shared/acme/renew.ts'
 import { connectAcme } from '../../shared/acme/server.ts'
 import { type Clock, systemClock } from '../../shared/base/clock.ts'
 import { silentLog } from '../../shared/base/log.ts'
@@ -112,6 +112,21 @@ export function renewalParts(
     secret: passphrase,
     ...init,
     clock,
+  }
+}
+
+/** Looks at one renewal until it waits for nobody any more, as a tick does that has time. */
+export async function renewToEnd(parts: RenewalParts): Promise<RenewalOutcome> {
+  const failures: RenewalOutcome['failures'] = []
+  for (;;) {
+    const outcome = await renewDue(parts)
+    failures.push(...outcome.failures)
+    outcome.failures = failures
+    const { status, notBefore } = outcome
+    if (status !== 'unfinished' || notBefore === undefined || parts.signal?.aborted) return outcome
+    const pause = Math.max(0, Date.parse(notBefore) - parts.clock.now().getTime())
+    await parts.clock.sleep(pause, parts.signal).catch(() => {})
+    if (parts.signal?.aborted) return outcome
   }
 }
 

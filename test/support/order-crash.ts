@@ -1,6 +1,6 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import type { AcmeAccount, AcmeOrder, AcmeServer } from '../../shared/acme/port.ts'
-import { type RenewalParts, renewDue } from '../../shared/acme/renew.ts'
+import type { RenewalParts } from '../../shared/acme/renew.ts'
 import { connectAcme } from '../../shared/acme/server.ts'
 import type { RenewState } from '../../shared/acme/state.ts'
 import { silentLog } from '../../shared/base/log.ts'
@@ -12,6 +12,7 @@ import {
   type DnsCloud,
   read,
   renewalParts,
+  renewToEnd as renewDue,
   startDnsCloud,
   TestClock,
   temporaryStore,
