@@ -1,7 +1,9 @@
 import type { RenewalOutcome } from '../../shared/acme/renew.ts'
 import type { ProgressEvent } from '../../shared/rotation/progress.ts'
 import type { Outcome } from '../../shared/rotation/state.ts'
+import type { CriticalFinding } from '../../shared/runtime/critical.ts'
 import type { JobReport } from '../../shared/runtime/jobs.ts'
+import { wrap } from '../../shared/status/table.ts'
 
 const codes = { red: 31, green: 32, yellow: 33, cyan: 36, dim: 2, bold: 1 }
 export type Paint = (style: keyof typeof codes, text: string) => string
@@ -58,8 +60,24 @@ function renderRenewals(renewals: RenewalOutcome[], paint: Paint): string[] {
   return lines
 }
 
+/** Last, where the eye is: what must not be overlooked, since when, and the act that helps. */
+function renderCritical(critical: readonly CriticalFinding[], paint: Paint, width: number): string[] {
+  const shown = new Set(['What', 'Should be', 'Refused', 'Found'])
+  return critical.flatMap(({ certificate, title, lines }) => {
+    const about = title.startsWith(`${certificate}: `) ? title.slice(certificate.length + 2) : title
+    const help = lines.find(({ label }) => label === 'You can')?.value
+    return [
+      `${paint('red', '✗')} ${paint('bold', certificate)}  ${paint('red', 'critical')}: ${about}`,
+      ...lines
+        .filter(({ label }) => shown.has(label))
+        .map(({ label, value }) => `  ${label === 'What' ? '' : `${paint('dim', `${label}:`)} `}${value}`),
+      ...(help === undefined ? [] : [`  ${paint('dim', '→')} ${help}`]),
+    ].flatMap((line) => wrap(line, width))
+  })
+}
+
 /** The end of a command: one line per certificate, then what to do about what went wrong. */
-export function renderReport(report: JobReport, color: boolean): string {
+export function renderReport(report: JobReport, color: boolean, width = 100): string {
   const paint = painter(color)
   const lines = renderRenewals(report.renewals ?? [], paint)
   for (const outcome of report.outcomes) {
@@ -90,6 +108,7 @@ export function renderReport(report: JobReport, color: boolean): string {
     const some = names.slice(0, 5).join(', ') + (names.length > 5 ? ` and ${names.length - 5} more` : '')
     lines.push(`${paint('yellow', '…')} The time did not suffice for ${job}: ${some}; the next tick goes on.`)
   }
+  lines.push(...renderCritical(report.critical ?? [], paint, width))
   if (lines.length === 0) lines.push('Nothing to do: nothing lies in incoming/.')
   return `${lines.join('\n')}\n`
 }

@@ -101,10 +101,10 @@ export function tell(command: string, report: JobReport, options: CommonOptions)
       ...failure.toJSON(),
     }))
     process.stdout.write(
-      `${JSON.stringify({ command, exitStatus: status, ...(renewals ? { renewals } : {}), ...(notLookedAt ? { notLookedAt } : {}), outcomes: report.outcomes, failures })}\n`,
+      `${JSON.stringify({ command, exitStatus: status, ...(renewals ? { renewals } : {}), ...(notLookedAt ? { notLookedAt } : {}), outcomes: report.outcomes, failures, critical: report.critical ?? [] })}\n`,
     )
   } else if (!options.quiet || status !== 0) {
-    process.stdout.write(renderReport(report, useColor(process.stdout)))
+    process.stdout.write(renderReport(report, useColor(process.stdout), process.stdout.columns ?? 100))
   }
   return status
 }

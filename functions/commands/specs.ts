@@ -197,13 +197,27 @@ export const specs = {
   status: {
     summary: 'what is in service, until when, and what happens next',
     about:
-      'Looks at every domain by handshake and writes the page into the store; changes nothing at any gateway.',
-    options: { ...common, open: { type: 'boolean', default: false, help: 'show the page in a browser' } },
+      "Looks at every domain once, in its gateway's list and by handshake, and writes the page into the store; what the " +
+      'last tick was certain of counts, with its age. Changes nothing at any gateway.',
+    options: {
+      ...common,
+      open: { type: 'boolean', default: false, help: 'show the page in a browser' },
+      'fail-on': {
+        type: 'string',
+        default: 'critical',
+        value: 'LEVEL',
+        help: 'end with 1 from here on: warning, critical or never',
+      },
+    },
     examples: [
-      ['cert-rotation status', 'the table'],
-      ['cert-rotation status --open', 'and the page'],
+      ['cert-rotation status --open', 'the table, and the page'],
+      ['cert-rotation status --quiet --fail-on warning', 'for a monitor: the exit status tells'],
     ],
-    exits: [done, failed, wrongUsage],
+    exits: [
+      [0, 'nothing needs anybody, or all that does is acknowledged (snoozeUntil)'],
+      [1, 'something is critical (or a warning, with --fail-on warning), or nothing could be looked at'],
+      wrongUsage,
+    ],
   },
   emulator: {
     summary: 'the embedded cloud on its own, on loopback, for any client',

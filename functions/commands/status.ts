@@ -3,26 +3,31 @@ import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { readOutbox } from '../../shared/notify/outbox.ts'
-import { gather } from '../../shared/runtime/gather.ts'
+import { blind, gather, isBlind } from '../../shared/runtime/gather.ts'
 import { publish, statusKeys } from '../../shared/runtime/publish.ts'
+import type { StatusModel } from '../../shared/status/model.ts'
 import { renderPage } from '../../shared/status/page.ts'
 import { renderTable } from '../../shared/status/table.ts'
 import { watchKeys } from '../../shared/watch/alert-memory.ts'
+import { isAcknowledged } from '../../shared/watch/facts.ts'
 import { openSession, type Session, useColor } from './session.ts'
-import { readArguments } from './usage.ts'
+import { readArguments, UsageError } from './usage.ts'
 
 /**
  * `cert-rotation status [--open]`: what is in service, until when, what happens next; and writes the page into
- * the store. Looks at every domain by handshake, changes nothing at any gateway.
+ * the store. Looks at every domain once, by the gateways' lists and by handshake; that something is critical is what
+ * the last tick, which looks twice, has found. Changes nothing at any gateway.
  */
 export async function run(args: string[]): Promise<number> {
   const { values } = readArguments('status', args)
+  const failOn = readFailOn(values['fail-on'])
   const session = await openSession(values)
   try {
     const { wiring, parties } = session
     const stored = await wiring.store.get(watchKeys.outbox, { maxBytes: 4 * 1024 * 1024 })
     const outbox = readOutbox(stored && new TextDecoder().decode(stored.bytes))
-    const model = await publish(parties, await gather(wiring, parties), outbox, {
+    const gathered = await gather(wiring, parties)
+    const model = await publish(parties, gathered, outbox, {
       ticked: false,
       public: wiring.config.status.public,
     })
@@ -32,10 +37,31 @@ export async function run(args: string[]): Promise<number> {
         `${renderTable(model, { color: useColor(process.stdout), width: process.stdout.columns ?? 100 })}\n`,
       )
     if (values.open) await openInBrowser(await pageFile(session, () => renderPage(model)))
-    return 0
+    if (failOn === 'never') return 0
+    // "Nothing is wrong" is said only by somebody who has looked.
+    if (isBlind(gathered)) throw blind(gathered)
+    return needsSomebody(model, failOn) ? 1 : 0
   } finally {
     await session.close()
   }
+}
+
+const failOnChoices = ['warning', 'critical', 'never'] as const
+type FailOn = (typeof failOnChoices)[number]
+
+function readFailOn(text: string): FailOn {
+  const choice = failOnChoices.find((one) => one === text)
+  if (choice) return choice
+  throw new UsageError(`--fail-on takes ${failOnChoices.join(', ')}, not ${JSON.stringify(text)}`)
+}
+
+/** What somebody has acknowledged (`snoozeUntil`) needs nobody. */
+function needsSomebody({ certificates, at }: StatusModel, failOn: Exclude<FailOn, 'never'>): boolean {
+  return certificates.some(
+    (one) =>
+      !isAcknowledged(one, new Date(at)) &&
+      (one.health === 'critical' || (failOn === 'warning' && one.health === 'warning')),
+  )
 }
 
 /** The page is one file that works from disk; of a bucket a copy is made. */

@@ -106,6 +106,22 @@ export function due(outbox: Outbox, now: Date): Pending[] {
   })
 }
 
+/**
+ * Messages that have reached nobody they are for: a channel sends in order, so one that has taken anything since has
+ * taken them too.
+ */
+export function untold(
+  outbox: Outbox,
+  channelsOf: (audience: string | undefined) => readonly string[],
+): Pending[] {
+  return outbox.pending.filter(({ digest, queuedAt }) =>
+    channelsOf(digest.audience).every((name) => {
+      const { lastSuccess } = outbox.channels[name] ?? {}
+      return lastSuccess === undefined || Date.parse(lastSuccess) < Date.parse(queuedAt)
+    }),
+  )
+}
+
 /** Notes one result: delivered, or kept with a growing wait. A refusal is kept, too: a corrected URL still delivers. */
 export function settle(
   outbox: Outbox,

@@ -1,6 +1,6 @@
-import { domainToASCII } from 'node:url'
 import { second } from '../base/clock.ts'
 import { Failure } from '../base/failure.ts'
+import { sameHost } from '../base/host.ts'
 import type { DomainConfig, GatewayConfig, VerifyConfig } from '../config/schema.ts'
 import type { DomainBinding, Gateway } from '../gateway/port.ts'
 import type { ProbeTarget, ServedCertificate } from '../probe/port.ts'
@@ -101,20 +101,12 @@ function wantedOf(domain: DomainConfig): Exclude<DomainConfig, string> {
   return typeof domain === 'string' ? { host: domain } : domain
 }
 
+/** The domain in a gateway's list: by its ids where the config has them, else by its name. */
 export function findListed(domain: DomainConfig, present: DomainBinding[]): DomainBinding | undefined {
   const wanted = wantedOf(domain)
   return 'domainId' in wanted
     ? present.find((one) => one.domainId === wanted.domainId && one.groupId === wanted.groupId)
     : present.find((one) => sameHost(one.host, wanted.host))
-}
-
-/** People write `bücher.example`, gateways keep `xn--bcher-kva.example`. */
-function sameHost(bound: string, written: string | undefined): boolean {
-  return written !== undefined && asciiHost(bound) === asciiHost(written)
-}
-
-function asciiHost(host: string): string {
-  return host.startsWith('*.') ? `*.${domainToASCII(host.slice(2))}` : domainToASCII(host)
 }
 
 function listed(present: DomainBinding[]): string {

@@ -4,6 +4,7 @@ import { timerLateness } from '../watch/last-tick.ts'
 import type { Wiring } from '../wire/cloud.ts'
 import { gatherFor } from './gather.ts'
 import type { JobReport } from './jobs.ts'
+import { lookTwice } from './second-look.ts'
 import { lastTickOf, tellAbout } from './tell.ts'
 
 /**
@@ -22,7 +23,12 @@ export async function tellAfterUpload(
     // A repeated event finds nothing to rotate: then only a timer that stands still is worth the calls below.
     const late = timerLateness(parties.clock.now(), await lastTickOf(parties))
     if (names.length === 0 && late === undefined) return
-    await tellAbout(wiring, parties, await gatherFor(wiring, parties, names), names)
+    await tellAbout(
+      wiring,
+      parties,
+      await lookTwice(wiring, parties, await gatherFor(wiring, parties, names)),
+      names,
+    )
   } catch (thrown) {
     const failure = asFailure(thrown)
     parties.log.warn(`people were not told: ${failure.message}`, { failure })

@@ -1,9 +1,11 @@
 import { asFailure } from '../base/failure.ts'
+import type { DomainBinding } from '../gateway/port.ts'
 import { gatewayKey, probeTarget } from '../rotation/look.ts'
 import { inParallel } from '../rotation/parallel.ts'
 import type { Parties } from '../rotation/parties.ts'
 import type { DiscoveredCertificate, QuotaFacts } from '../watch/facts.ts'
 import type { Wiring } from '../wire/cloud.ts'
+import type { Lists } from './gather.ts'
 
 type GatewayConfig = Wiring['config']['certificates'][string]['gateways'][number]
 
@@ -18,7 +20,12 @@ export interface Discovery {
  * missing permission does not silence the others. What is seen is put into `found` at once: whoever has no more time
  * takes what is there.
  */
-export async function discover(wiring: Wiring, parties: Parties, found: Discovery): Promise<void> {
+export async function discover(
+  wiring: Wiring,
+  parties: Parties,
+  lists: Lists,
+  found: Discovery,
+): Promise<void> {
   const gateways = new Map<string, { config: GatewayConfig; quota: number | undefined }>()
   const listed = new Set<string>()
   for (const certificate of Object.values(wiring.config.certificates))
@@ -34,7 +41,9 @@ export async function discover(wiring: Wiring, parties: Parties, found: Discover
     }
   await Promise.all(
     [...gateways].map(([key, { config, quota }]) =>
-      orLog(parties, key, () => lookAtGateway(wiring, parties, key, config, quota, listed, found)),
+      orLog(parties, key, () =>
+        lookAtGateway(wiring, parties, key, config, quota, listed, lists.get(key), found),
+      ),
     ),
   )
   if (wiring.config.discover && parties.manager)
@@ -48,6 +57,7 @@ async function lookAtGateway(
   config: GatewayConfig,
   quota: number | undefined,
   listed: ReadonlySet<string>,
+  domains: DomainBinding[] | undefined,
   found: Discovery,
 ): Promise<void> {
   if (!wiring.config.discover && quota === undefined) return
@@ -55,8 +65,8 @@ async function lookAtGateway(
   const certificates = await gateway.certificates()
   if (quota !== undefined)
     found.quotas.push({ where: gateway.description, used: certificates.length, limit: quota })
-  if (!wiring.config.discover) return
-  const domains = await gateway.domains()
+  // Without the list nobody knows what is bound; that it could not be read is said where it was tried.
+  if (!wiring.config.discover || domains === undefined) return
   for (const certificate of certificates) {
     const bound = domains.filter((domain) => domain.certificates.some((one) => one.id === certificate.id))
     // What rotation.yaml lists is watched under its own name.

@@ -1,6 +1,9 @@
-import { asFailure } from '../base/failure.ts'
+import { asFailure, Failure } from '../base/failure.ts'
+import { keys } from '../base/names.ts'
+import type { DomainConfig } from '../config/schema.ts'
+import type { DomainBinding } from '../gateway/port.ts'
 import { readState } from '../rotation/journal.ts'
-import { gatewayKey, probeTarget } from '../rotation/look.ts'
+import { findListed, gatewayKey, probeTarget } from '../rotation/look.ts'
 import { inParallel } from '../rotation/parallel.ts'
 import type { Parties } from '../rotation/parties.ts'
 import type { RotationState } from '../rotation/state.ts'
@@ -18,7 +21,7 @@ const HANDSHAKES_AT_ONCE = 32
 /** Of the time that is left, the share for looking; the rest is for judging, telling and publishing. */
 const LOOKING_SHARE = 2 / 3
 
-/** Everything that watching and the status page need: state files and a handshake with every listed domain. */
+/** Everything that watching and the page need: state files, the gateways' own lists, a handshake with every domain. */
 export function gather(
   wiring: Wiring,
   parties: Parties,
@@ -26,8 +29,8 @@ export function gather(
 ): Promise<Gathered> {
   return looking(parties, async (look) => {
     const found: Discovery = { discovered: [], quotas: [] }
-    const seen = await lookAt(wiring, parties, wiring.names, look, renewals)
-    await inTime(look, discover(wiring, parties, found), undefined)
+    const { lists, ...seen } = await lookAt(wiring, parties, wiring.names, look, renewals)
+    await inTime(look, discover(wiring, parties, lists, found), undefined)
     // Copies: what is looked at late goes on adding to its own.
     return { ...seen, discovered: [...found.discovered], quotas: [...found.quotas] }
   })
@@ -55,10 +58,18 @@ async function lookAt(
   names: readonly string[],
   look: Limited,
   renewals?: Map<string, RenewalFacts>,
-): Promise<Gathered> {
+): Promise<Gathered & { lists: Lists }> {
+  const failed: NonNullable<Gathered['unread']>[number][] = []
+  const note = (where: string, thrown: unknown) => {
+    const failure = asFailure(thrown)
+    parties.log.warn(`${where} could not be read: ${failure.message}`, { failure })
+    failed.push({ where, failure: failure.toJSON() })
+  }
   const lastTick = await inTime(look, lastTickOf(parties), undefined)
-  const { states, unread } = await statesOf(names, parties, look)
-  const { observations, skipped } = await observe(wiring, parties, states, names, look, lastTick)
+  const { states, unread } = await statesOf(names, parties, look, note)
+  const lists = await listsOf(wiring, parties, names, look, note)
+  const known = { states, lists, lastTick }
+  const { observations, skipped } = await observe(wiring, parties, names, look, known)
   return {
     now: parties.clock.now(),
     config: wiring.config,
@@ -68,11 +79,33 @@ async function lookAt(
     discovered: [],
     quotas: [],
     lastTick,
+    lists,
+    // A copy: what is read late goes on adding to its own.
+    unread: [...failed],
     notLookedAt: { certificates: unread, domains: skipped.map(lookKey) },
   }
 }
 
-async function statesOf(names: readonly string[], parties: Parties, look: Limited) {
+/** Nothing was seen of any domain: neither a gateway's list nor a handshake. Then "all is well" says nothing. */
+export function isBlind({ observations }: Pick<Gathered, 'observations'>): boolean {
+  return observations.length > 0 && observations.every(({ binding, result }) => !binding && !result?.reached)
+}
+
+export function blind({ unread = [], observations }: Pick<Gathered, 'unread' | 'observations'>): Failure {
+  const [first] = unread
+  const [reason] = observations.flatMap(({ result }) => (result && !result.reached ? [result.reason] : []))
+  const why = first ? `${first.where}: ${first.failure.message}` : (reason ?? 'verification is turned off')
+  return new Failure({
+    code: 'watch.blind',
+    kind: 'later',
+    message: `No domain could be looked at, neither in a gateway's list nor by handshake: ${why}`,
+    next: first?.failure.next ?? 'See whether the gateways can be reached from where this runs.',
+  })
+}
+
+type Note = (where: string, thrown: unknown) => void
+
+async function statesOf(names: readonly string[], parties: Parties, look: Limited, note: Note) {
   const states = new Map<string, RotationState>()
   const unread = new Set(names)
   await inParallel(8, names, async (name) => {
@@ -83,41 +116,66 @@ async function statesOf(names: readonly string[], parties: Parties, look: Limite
       unread.delete(name)
       if (state) states.set(name, state)
     } catch (thrown) {
-      const failure = asFailure(thrown)
-      parties.log.warn(failure.message, { certificate: name, failure })
+      note(keys.state(name), thrown)
     }
   })
   return { states, unread }
 }
 
+/** By gateway key: its domains; a gateway that could not be read is missing. */
+export type Lists = ReadonlyMap<string, DomainBinding[]>
+
+async function listsOf(
+  wiring: Wiring,
+  parties: Parties,
+  names: readonly string[],
+  look: Limited,
+  note: Note,
+): Promise<Lists> {
+  const gateways = new Map(
+    names
+      .flatMap((name) => wiring.config.certificates[name]?.gateways ?? [])
+      .map((one) => [gatewayKey(one), one]),
+  )
+  const lists = new Map<string, DomainBinding[]>()
+  await inParallel(8, [...gateways], async ([key, config]) => {
+    if (look.signal.aborted) return
+    try {
+      const list = await inTime(look, parties.gatewayFor(config).domains(look.signal), undefined)
+      if (list) lists.set(key, list)
+    } catch (thrown) {
+      note(key, thrown)
+    }
+  })
+  return lists
+}
+
 const NO_TIME = { reached: false, reason: 'not looked at: the time of this tick was over' } as const
 
-/** What every configured domain serves. A domain written by ids only is known by name once it was rotated. */
+/** What every configured domain serves. A domain written by ids only is known by name from the gateway's list. */
 async function observe(
   wiring: Wiring,
   parties: Parties,
-  states: Map<string, RotationState>,
   names: readonly string[],
   look: Limited,
-  lastTick: LastTick | undefined,
+  known: { states: Map<string, RotationState>; lists: Lists; lastTick: LastTick | undefined },
 ) {
+  const { states, lists, lastTick } = known
   const wanted: (DomainObservation & { target: ReturnType<typeof probeTarget> })[] = []
-  for (const [certificate, config] of Object.entries(wiring.config.certificates).filter(([name]) =>
-    names.includes(name),
-  ))
-    for (const gateway of config.gateways)
+  for (const certificate of names)
+    for (const gateway of wiring.config.certificates[certificate]?.gateways ?? []) {
+      const key = gatewayKey(gateway)
+      const list = lists.get(key)
       for (const domain of gateway.domains) {
+        const binding = list && findListed(domain, list)
         const verify = typeof domain === 'string' ? undefined : domain.verify
-        const host =
-          typeof domain === 'string' ? domain : (domain.host ?? recordedHost(states.get(certificate), domain))
+        const written = typeof domain === 'string' ? domain : domain.host
+        const host = written ?? binding?.host ?? recordedHost(states.get(certificate), domain)
         if (!host) continue
-        wanted.push({
-          certificate,
-          gateway: gatewayKey(gateway),
-          host,
-          target: probeTarget(host, verify ?? gateway.verify),
-        })
+        const target = probeTarget(host, verify ?? gateway.verify)
+        wanted.push({ certificate, gateway: key, host, ...(binding ? { binding } : {}), target })
       }
+    }
   const order = inOrderOfUrgency(wanted, states, parties.clock.now(), lastTick?.notLookedAt)
   await inParallel(HANDSHAKES_AT_ONCE, order, async (one) => {
     if (!one.target) return
@@ -128,8 +186,8 @@ async function observe(
   return { observations: wanted.map(({ target: _target, ...observation }) => observation), skipped }
 }
 
-function recordedHost(state: RotationState | undefined, domain: object): string | undefined {
-  if (!('domainId' in domain)) return undefined
+function recordedHost(state: RotationState | undefined, domain: DomainConfig): string | undefined {
+  if (typeof domain === 'string' || !('domainId' in domain)) return undefined
   return Object.values(state?.current?.domains ?? {}).find((record) => record.domainId === domain.domainId)
     ?.host
 }

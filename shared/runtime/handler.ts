@@ -5,6 +5,7 @@ import type { Log } from '../base/log.ts'
 import type { Parties } from '../rotation/parties.ts'
 import type { Wiring } from '../wire/cloud.ts'
 import { deadlineOf, type PlatformContext, requestId, setting } from './context.ts'
+import type { CriticalFinding } from './critical.ts'
 import type { JobReport } from './jobs.ts'
 import type { LogLevel } from './logger.ts'
 
@@ -20,6 +21,8 @@ export interface HandlerResult {
   status: 'done' | 'failed' | 'unfinished'
   outcomes: { certificate: string; status: string; sentence: string }[]
   failures: { certificate?: string; code: string; message: string; next: string }[]
+  /** What is critical and not acknowledged. It was told: the invocation does not fail for it. */
+  critical: CriticalFinding[]
 }
 
 /** The signature of both platforms: `(event, context) => result`. */
@@ -91,7 +94,7 @@ export function warmUp(
 
 /** False for what neither the state file nor a message keeps: only the platform's own alarm can tell it. */
 function isRemembered({ code }: Failure): boolean {
-  return code !== 'internal.unexpected' && !code.startsWith('store.')
+  return code !== 'internal.unexpected' && !code.startsWith('store.') && !code.startsWith('watch.')
 }
 
 function summary(report: JobReport, status: 0 | 1 | 3): HandlerResult {
@@ -111,5 +114,6 @@ function summary(report: JobReport, status: 0 | 1 | 3): HandlerResult {
         return [{ certificate, code, message, next }]
       }),
     ],
+    critical: report.critical ?? [],
   }
 }

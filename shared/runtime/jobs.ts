@@ -8,6 +8,7 @@ import type { Parties } from '../rotation/parties.ts'
 import { rotate } from '../rotation/rotate.ts'
 import type { Outcome } from '../rotation/state.ts'
 import type { Wiring } from '../wire/cloud.ts'
+import { type CriticalFinding, leftBare } from './critical.ts'
 import { workThenTell } from './time-budget.ts'
 
 /** What came of one job; the shape of every `--json` document and of a function's result. */
@@ -19,6 +20,8 @@ export interface JobReport {
   renewals?: RenewalOutcome[]
   /** What there was no time for, by job: names of certificates, or domains where `watch` did not come to them. */
   notLookedAt?: { job: string; names: string[] }[]
+  /** What is critical now and not acknowledged. */
+  critical?: CriticalFinding[]
 }
 
 /** Certificates side by side; each has its own lease and state file. */
@@ -30,7 +33,8 @@ export async function rotateUploads(
   parties: Parties,
   asked: { names?: readonly string[]; byPerson: boolean },
 ): Promise<JobReport> {
-  const report: JobReport = { outcomes: [], failures: [] }
+  const critical: CriticalFinding[] = []
+  const report: JobReport = { outcomes: [], failures: [], critical }
   const names = asked.names ?? (await namesWithUploads(parties.store))
   const known = names.filter((name) => Object.hasOwn(wiring.config.certificates, name))
   for (const name of names)
@@ -42,7 +46,8 @@ export async function rotateUploads(
     try {
       const own = { ...parties, log: parties.log.with({ certificate: name }) }
       const job = await wiring.job(name, asked.byPerson)
-      for (const outcome of await rotate(job, own)) {
+      const outcomes = await rotate(job, own)
+      for (const outcome of outcomes) {
         report.outcomes.push(outcome)
         own.log.info(`${name}: ${outcome.status}: ${outcome.sentence}`, {
           step: 'outcome',
@@ -50,6 +55,9 @@ export async function rotateUploads(
           durationMs: outcome.durationMs,
         })
       }
+      // Without a bundle it is somebody else's run, which may stand between a detach and an attach.
+      if (outcomes.every(({ status, bundle }) => bundle || status !== 'unfinished'))
+        critical.push(...(await leftBare(wiring, parties, name)))
     } catch (thrown) {
       const failure = asFailure(thrown)
       parties.log.error(failure.message, { certificate: name, failure })
@@ -98,7 +106,10 @@ function unknownName(name: string, known: string[]): Failure {
   })
 }
 
-/** 0 done or nothing to do · 1 something failed or was refused · 3 unfinished, run again. */
+/**
+ * 0 done or nothing to do · 1 something failed, was refused, or is critical and not acknowledged · 3 unfinished, run
+ * again. A domain without a certificate is no mere "run again": 1 goes before 3.
+ */
 export function exitStatus(report: JobReport): 0 | 1 | 3 {
   const failed = report.outcomes.some(
     ({ status, failures }) =>
@@ -108,6 +119,7 @@ export function exitStatus(report: JobReport): 0 | 1 | 3 {
   const unrenewed = report.renewals?.some(({ status }) => status === 'failed' || status === 'waiting')
   if (failed || unrenewed || report.failures.length > 0) return 1
   if (report.notLookedAt?.length) return 3
+  if (failed || unrenewed || report.failures.length > 0 || (report.critical ?? []).length > 0) return 1
   return [...report.outcomes, ...(report.renewals ?? [])].some(({ status }) => status === 'unfinished')
     ? 3
     : 0

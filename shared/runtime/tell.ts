@@ -1,6 +1,7 @@
+import { Failure, type FailureReport } from '../base/failure.ts'
 import { addressed } from '../notify/addressed.ts'
 import { deliver } from '../notify/deliver.ts'
-import { type Outbox, queue, readOutbox } from '../notify/outbox.ts'
+import { type Outbox, queue, readOutbox, untold } from '../notify/outbox.ts'
 import { openJournal } from '../rotation/journal.ts'
 import type { HeldLease, Parties } from '../rotation/parties.ts'
 import { type AlertMemory, type RunMemory, readRunMemory, watchKeys } from '../watch/alert-memory.ts'
@@ -20,8 +21,15 @@ interface Judged {
   runMemory: RunMemory
 }
 
-/** After a tick: everything that was seen is judged, and people are told what is new. Returns the outbox for the page. */
-export function tellAll(wiring: Wiring, parties: Parties, gathered: Gathered): Promise<Outbox> {
+export interface Told {
+  /** For the page. */
+  outbox: Outbox
+  /** Somebody should know something and could not be told by any channel. */
+  untold?: Failure
+}
+
+/** After a tick: everything that was seen is judged, and people are told what is new. */
+export function tellAll(wiring: Wiring, parties: Parties, gathered: Gathered): Promise<Told> {
   return tell(wiring, parties, gathered, watch)
 }
 
@@ -31,7 +39,7 @@ export function tellAbout(
   parties: Parties,
   gathered: Gathered,
   names: readonly string[],
-): Promise<Outbox> {
+): Promise<Told> {
   return tell(wiring, parties, gathered, (seen, runMemory) => {
     const judged: Judged = { notices: [], memories: new Map(), runMemory }
     for (const name of names.filter((one) => Object.hasOwn(seen.config.certificates, one))) {
@@ -59,12 +67,12 @@ async function tell(
   parties: Parties,
   gathered: Gathered,
   judge: (gathered: Gathered, runMemory: RunMemory) => Judged,
-): Promise<Outbox> {
+): Promise<Told> {
   const answer = await parties.lease(TELLING_LEASE)
-  if (!answer.held) return readOutbox(await textOf(parties, watchKeys.outbox))
+  if (!answer.held) return { outbox: await storedOutbox(parties) }
   const held: HeldLease[] = [answer.lease]
   try {
-    const before = readOutbox(await textOf(parties, watchKeys.outbox))
+    const before = await storedOutbox(parties)
     const runMemory = readRunMemory(await textOf(parties, watchKeys.memory))
     // Nothing is concluded about what could not be read.
     const seen = withKept(without(gathered, gathered.notLookedAt?.certificates ?? new Set()), runMemory)
@@ -106,13 +114,31 @@ async function tell(
     try {
       const sent = await deliver({ channels: channels.all, outbox, clock, log, signal: sending.signal })
       await storeJson(parties, watchKeys.outbox, sent, outbox)
-      return sent
+      const [first] = untold(sent, channels.of)
+      if (!first) return { outbox: sent }
+      return { outbox: sent, untold: notTold(sent.channels[first.channel]?.lastFailure?.failure) }
     } finally {
       sending.cancel()
     }
   } finally {
     for (const lease of held) await lease.release()
   }
+}
+
+export async function storedOutbox(parties: Pick<Parties, 'store'>): Promise<Outbox> {
+  return readOutbox(await textOf(parties, watchKeys.outbox))
+}
+
+/** Whoever waits for a message must not take silence for "all is well": the platform's own alarm is what is left. */
+export function notTold(why: Failure | FailureReport | undefined): Failure {
+  return new Failure({
+    code: 'watch.not-told',
+    kind: 'later',
+    message: `People could not be told what is wrong${why ? `: ${why.message}` : ''}`,
+    next: `${why?.next ?? 'See the log for what stood in the way.'} The status page has everything.`,
+    facts: { ...why?.facts, ...(why ? { because: why.code } : {}) },
+    cause: why,
+  })
 }
 
 function changedMemories(judged: Judged, gathered: Gathered): Map<string, AlertMemory> {

@@ -1,16 +1,19 @@
 import type { RenewalOutcome } from '../acme/renew.ts'
 import { asFailure, Failure } from '../base/failure.ts'
+import { emptyOutbox } from '../notify/outbox.ts'
 import { inParallel } from '../rotation/parallel.ts'
 import type { Parties } from '../rotation/parties.ts'
 import { retireLeftovers } from '../rotation/retire.ts'
 import type { StatusModel } from '../status/model.ts'
 import type { RenewalFacts } from '../watch/facts.ts'
 import type { Wiring } from '../wire/cloud.ts'
-import { gather } from './gather.ts'
+import { criticalIn } from './critical.ts'
+import { blind, gather, isBlind } from './gather.ts'
 import { CERTIFICATES_AT_ONCE, type JobReport, notLookedAt, rotateUploads } from './jobs.ts'
 import { publish } from './publish.ts'
 import { lookAgain, renewAll } from './renewals.ts'
-import { tellAll } from './tell.ts'
+import { lookTwice } from './second-look.ts'
+import { notTold, storedOutbox, type Told, tellAll } from './tell.ts'
 import { workThenTell } from './time-budget.ts'
 
 /** What a timer's user event can choose; without a choice, all of them in this order. */
@@ -37,8 +40,7 @@ export async function tick(wiring: Wiring, parties: Parties, asked?: readonly st
           parties.log.warn(`people are told while ${work.job} is still under way`, { job: work.job })
           notLookedAt(report, work.job, ['still under way'])
         }
-        if (!parties.deadline.signal.aborted)
-          await orReport(parties, report, () => watchAndTell(wiring, parties, report, work.known))
+        if (!parties.deadline.signal.aborted) await watchAndTell(wiring, parties, report, work.known)
       },
     )
   for (const { job, names } of report.notLookedAt ?? [])
@@ -81,20 +83,35 @@ async function workThrough(
   work.job = undefined
 }
 
+/** Each part is tried whatever became of the one before: a page that is written helps where nobody could be told. */
 async function watchAndTell(
   wiring: Wiring,
   parties: Parties,
   report: TickReport,
   renewals: Map<string, RenewalFacts> | undefined,
 ): Promise<void> {
-  const gathered = await gather(wiring, parties, renewals)
-  const { certificates = [], domains = [] } = gathered.notLookedAt ?? {}
-  notLookedAt(report, 'watch', [...certificates, ...domains])
-  const outbox = await tellAll(wiring, parties, gathered)
-  report.status = await publish(parties, gathered, outbox, {
-    ticked: true,
-    public: wiring.config.status.public,
-  })
+  const failed = (failure: Failure) => {
+    parties.log.error(failure.message, { failure })
+    report.failures.push({ failure })
+  }
+  try {
+    const gathered = await lookTwice(wiring, parties, await gather(wiring, parties, renewals))
+    const { certificates = [], domains = [] } = gathered.notLookedAt ?? {}
+    notLookedAt(report, 'watch', [...certificates, ...domains])
+    if (isBlind(gathered)) failed(blind(gathered))
+    const told = await tellAll(wiring, parties, gathered).catch(async (thrown): Promise<Told> => {
+      const outbox = await storedOutbox(parties).catch(emptyOutbox)
+      return { outbox, untold: notTold(asFailure(thrown)) }
+    })
+    if (told.untold) failed(told.untold)
+    report.status = await publish(parties, gathered, told.outbox, {
+      ticked: true,
+      public: wiring.config.status.public,
+    })
+    report.critical = criticalIn(report.status)
+  } catch (thrown) {
+    failed(notTold(asFailure(thrown)))
+  }
 }
 
 async function orReport(parties: Parties, report: TickReport, act: () => Promise<void>): Promise<void> {
@@ -145,5 +162,6 @@ async function retireAll(wiring: Wiring, parties: Parties, report: TickReport): 
 function add(report: JobReport, more: JobReport): void {
   report.outcomes.push(...more.outcomes)
   report.failures.push(...more.failures)
+  report.critical = [...(report.critical ?? []), ...(more.critical ?? [])]
   for (const { job, names } of more.notLookedAt ?? []) notLookedAt(report, job, names)
 }

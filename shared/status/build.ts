@@ -6,8 +6,9 @@ import {
   type Gathered,
   type ServedFacts,
 } from '../watch/facts.ts'
+import type { ProblemNotice } from '../watch/notice.ts'
 import { noticeText, plain } from '../watch/notice-text.ts'
-import { problemsOf, watchSettings } from '../watch/problems.ts'
+import { mergeServed, problemsOf, watchSettings } from '../watch/problems.ts'
 import { renewalOutlook } from '../watch/renewal-outlook.ts'
 import { crossingsOf, lifetimeOf } from '../watch/threshold.ts'
 import { discoveredFacts } from '../watch/watch.ts'
@@ -35,7 +36,7 @@ export function buildStatus(input: StatusInput): StatusModel {
   const { now, lastTick } = input
   const managed = allCertificateFacts(input).map((facts) => certificateStatus(facts, input, true))
   const discovered = input.discovered.map((certificate) => {
-    const status = certificateStatus(discoveredFacts(certificate), input, false)
+    const status = certificateStatus(discoveredFacts(certificate, now), input, false)
     const leaf = leafStatus(now, {
       commonName: certificate.commonName,
       names: certificate.names,
@@ -61,6 +62,7 @@ export function buildStatus(input: StatusInput): StatusModel {
     summary: summaryOf(certificates),
     certificates,
     quotas: [...input.quotas],
+    unread: (input.unread ?? []).map(({ where, failure: { message, next } }) => ({ where, message, next })),
     channels: channelsOf(input.outbox),
   })
 }
@@ -79,14 +81,10 @@ function certificateStatus(facts: CertificateFacts, input: StatusInput, managed:
     input.config.alerts,
     input.config.certificates[facts.name]?.waitForPair,
   )
-  const standing: ProblemStatus[] = problemsOf(facts, settings).map(({ notice }) => ({
-    kind: notice.kind,
-    severity: notice.severity === 'critical' ? 'critical' : 'warning',
-    ...noticeText(notice),
-  }))
+  const standing = mergeServed(problemsOf(facts, settings)).map((notice) => standingProblem(notice, facts))
   const expiry = expiryProblems(facts, settings.thresholds, input.now)
   // What is broken comes before what will be, unless the end itself is the breakage.
-  const problems = [...expiry, ...mergeSame(standing)].sort((a, b) => weight(a) - weight(b))
+  const problems = [...expiry, ...standing].sort((a, b) => weight(a) - weight(b))
   const leaf = leafOf(facts, input.now)
   return {
     name: facts.name,
@@ -127,20 +125,21 @@ function expiryProblems(facts: CertificateFacts, thresholds: readonly string[], 
   })
 }
 
-/** One line for all hosts with the same trouble. */
-function mergeSame(problems: ProblemStatus[]): ProblemStatus[] {
-  const served = problems.filter(({ kind }) => kind === 'not served')
-  const [first] = served
-  if (first === undefined || served.length === 1) return problems
-  const severity = served.some((problem) => problem.severity === 'critical') ? 'critical' : 'warning'
-  const lines = served
-    .flatMap((problem) => problem.lines.filter(({ label }) => label === 'What'))
-    .slice(0, 20)
-  const title = `${served.length} domains do not serve what they should`
-  return [
-    ...problems.filter(({ kind }) => kind !== 'not served'),
-    { kind: 'not served', severity, title, lines },
-  ]
+function standingProblem(notice: ProblemNotice, facts: CertificateFacts): ProblemStatus {
+  const text = noticeText(notice)
+  const severity = notice.severity === 'critical' ? 'critical' : 'warning'
+  if (notice.kind !== 'not served') return { kind: notice.kind, severity, ...text }
+  const found = facts.domains.flatMap(({ trouble }) => trouble?.foundAt ?? []).sort()[0]
+  const age =
+    found === undefined
+      ? []
+      : [
+          {
+            label: 'Found',
+            value: `by the tick of ${instantText(found)}, ${relativeText(found, new Date(notice.at))}`,
+          },
+        ]
+  return { kind: notice.kind, severity, title: text.title, lines: [...text.lines, ...age] }
 }
 
 function healthOf(
@@ -213,12 +212,13 @@ function leafStatus(now: Date, leaf: LeafInput): LeafStatus {
   }
 }
 
-function domainRow({ host, gateway, verdict, served }: ServedFacts): DomainStatusRow {
+function domainRow({ host, gateway, verdict, served, trouble }: ServedFacts): DomainStatusRow {
   return {
     host,
     gateway,
     verdict: verdict.verdict,
     ...('detail' in verdict ? { detail: plain(verdict.detail) } : {}),
+    ...(trouble?.critical === true ? { critical: { problem: trouble.problem, since: trouble.since } } : {}),
     ...(served === undefined
       ? {}
       : {
@@ -236,6 +236,9 @@ function domainRow({ host, gateway, verdict, served }: ServedFacts): DomainStatu
 function nextAct(facts: CertificateFacts, leaf: LeafStatus | undefined, now: Date): NextAct {
   const { renewal, state } = facts
   const act = (name: string, at?: string): NextAct => ({ act: name, ...(at === undefined ? {} : { at }) })
+  const bare = facts.domains.some(({ trouble }) => trouble?.problem === 'nobody')
+  // Every run begins with that, whatever the rotation itself waits for.
+  if (facts.rolling && bare) return act('close the gap')
   if (facts.rolling) return act('finish the rotation', state?.retry?.notBefore)
   if (state?.waitingSince !== undefined) return act('wait for the other half')
   if (renewal?.failing !== undefined) return act('order again', renewal.failing.nextAt)

@@ -53,6 +53,17 @@ export function renderMetrics(model: StatusModel): string {
         ]),
     ),
     family(
+      'domain_critical_since_timestamp_seconds',
+      'Since when a domain has been bare or served what nobody verified; missing where all is well.',
+      domains.flatMap(({ certificate, domain }) => {
+        const since = seconds(domain.critical?.since)
+        if (domain.critical === undefined || since === undefined) return []
+        const { problem } = domain.critical
+        const labels = { certificate: certificate.name, gateway: domain.gateway, host: domain.host, problem }
+        return [[labels, since] as const]
+      }),
+    ),
+    family(
       'domain_served_not_after_timestamp_seconds',
       'End of the validity of what a domain was seen to serve.',
       domains.flatMap(({ certificate, domain }) => {

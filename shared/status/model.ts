@@ -1,6 +1,7 @@
 import type { FailureReport } from '../base/failure.ts'
 import type { Outcome } from '../rotation/state.ts'
 import type { QuotaFacts } from '../watch/facts.ts'
+import type { ServedProblem } from '../watch/notice.ts'
 import type { ServedVerdict } from '../watch/served.ts'
 
 /**
@@ -17,6 +18,8 @@ export interface StatusModel {
   /** Most urgent first. */
   certificates: CertificateStatus[]
   quotas: QuotaFacts[]
+  /** State files and gateways that could not be read. */
+  unread: { where: string; message: string; next: string }[]
   channels: ChannelStatus[]
 }
 
@@ -91,13 +94,15 @@ export interface DomainStatusRow {
   verdict: ServedVerdict['verdict']
   /** Why, where the verdict is not `expected`. */
   detail?: string
+  /** Clients are refused here, or served what nobody verified: looked at twice, or found by the last tick. */
+  critical?: { problem: ServedProblem; since: string }
   /** What the last handshake showed. */
   served?: { commonName: string; issuer: string; fingerprint: string; notAfter: string; chain: number }
 }
 
 export interface NextAct {
   /**
-   * `renew`, `finish the rotation`, `wait for the other half`, `order again`, `try again`,
+   * `renew`, `close the gap`, `finish the rotation`, `wait for the other half`, `order again`, `try again`,
    * `rotate the renewed certificate`, `expires`, `expired`, `nothing known`.
    */
   act: string

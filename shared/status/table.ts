@@ -37,6 +37,9 @@ export function renderTable(model: StatusModel, options: TableOptions): string {
           .filter(({ label }) => label === 'What')
           .slice(0, 3)
           .map(({ value }) => `  ${value}`),
+        ...problem.lines
+          .filter(({ label }) => ['Should be', 'Refused', 'Found'].includes(label))
+          .map(({ label, value }) => `  ${paint('90', `${label}:`)} ${value}`),
         ...(action === undefined ? [] : [`  ${paint('90', '→')} ${action}`]),
       ]
     }),
@@ -119,7 +122,7 @@ function shorten(text: string, most: number): string {
   return text.length <= most ? text : `${text.slice(0, most - 1)}…`
 }
 
-function wrap(line: string, width: number): string[] {
+export function wrap(line: string, width: number): string[] {
   if (textWidth(line) <= width) return [line]
   const indent = '  '
   const lines: string[] = []
@@ -134,13 +137,18 @@ function wrap(line: string, width: number): string[] {
   return [...lines, current]
 }
 
-function footer({ summary, channels, quotas, lastTick }: StatusModel, now: Date, paint: Paint): string[] {
+function footer(
+  { summary, unread, channels, quotas, lastTick }: StatusModel,
+  now: Date,
+  paint: Paint,
+): string[] {
   const lines = [
     `${countText(summary.certificates, 'certificate')}, ${summary.domainsAsExpected} of ${countText(summary.domains, 'domain')} served as expected${summary.domainsNotSeen === 0 ? '' : `, ${summary.domainsNotSeen} not seen from here`}`,
   ]
   for (const { where, used, limit } of quotas) {
     if (used >= limit * 0.85) lines.push(paint('33', `${where}: ${used} of ${limit} certificates used`))
   }
+  for (const { where, message } of unread) lines.push(paint('33', `${where} could not be read: ${message}`))
   for (const { name, pending, lastFailure } of channels) {
     if (lastFailure !== undefined)
       lines.push(

@@ -34,6 +34,12 @@ export interface ConditionMemory {
   /** First of the consecutive sightings, and how many. */
   since: string
   seen: number
+  /** When it was seen last. */
+  seenAt?: string
+  /** Since when it is no passing thing: looked at twice in one tick, or seen in two. */
+  certainAt?: string
+  /** Seen in the gateway's own list, which can be asked where no handshake is possible. */
+  bare?: boolean
   /** A condition with another signature is another condition: told again. */
   signature?: string
   toldAt?: string

@@ -1,11 +1,12 @@
 import { day } from '../base/clock.ts'
 import type { AlertMemory, ConditionMemory, LeafMemory } from './alert-memory.ts'
-import { advance, type Condition, type Solved } from './conditions.ts'
+import { advance, type Solved } from './conditions.ts'
 import { crossings, type LeafFacts, type SolvedExpiry, type ToldCrossing } from './expiry.ts'
-import type { CertificateFacts } from './facts.ts'
+import { type CertificateFacts, isAcknowledged } from './facts.ts'
 import type { Notice, ProblemNotice, RotatedNotice, SolvedNotice } from './notice.ts'
-import { commonFacts, hostsOf, problemsOf, servedKey, type WatchSettings } from './problems.ts'
+import { commonFacts, hostsOf, mergeServed, problemsOf, type WatchSettings } from './problems.ts'
 import { renewalOutlook } from './renewal-outlook.ts'
+import { isJudged, servedKey } from './trouble.ts'
 import { instantText } from './words.ts'
 
 /** What is said about one certificate in one run, and what is remembered of it. Pure. */
@@ -15,14 +16,17 @@ export function watchCertificate(
   memory: AlertMemory,
 ): { notices: Notice[]; memory: AlertMemory } {
   const { now } = settings
-  const muted = facts.snoozeUntil !== undefined && now.getTime() < Date.parse(facts.snoozeUntil)
-  const judged = judgedKeys(facts)
+  const muted = isAcknowledged(facts, now)
+  const domains = new Map(facts.domains.map((domain) => [servedKey(domain.gateway, domain.host), domain]))
   const standing = advance({
     now,
-    present: problemsOf(facts, settings),
+    present: problemsOf(facts, settings).filter(({ remembered }) => remembered !== true),
     memory: memory.conditions,
     muted,
-    unknown: (key) => key.startsWith('served/') && !judged.has(key),
+    unknown: (key) => {
+      const domain = domains.get(key)
+      return key.startsWith('served/') && !(domain && isJudged(domain, memory.conditions[key]))
+    },
   })
   const expiry = crossings({
     now,
@@ -83,9 +87,13 @@ function settledLeaves(
 ): LeafFacts[] {
   const deployed = facts.state?.deployed?.fingerprint
   if (deployed === undefined) return facts.leaves
+  // Put back after a refusal, or told as wrong: there it stays until somebody acts.
   const stayed = new Set(
     facts.domains
-      .filter(({ gateway, host }) => conditions[servedKey(gateway, host)]?.toldAt !== undefined)
+      .filter(
+        ({ gateway, host, verdict }) =>
+          verdict.verdict === 'expected' || conditions[servedKey(gateway, host)]?.toldAt !== undefined,
+      )
       .map(({ host }) => host),
   )
   return facts.leaves.map((leaf) => {
@@ -93,22 +101,6 @@ function settledLeaves(
     const hosts = leaf.hosts.filter((host) => stayed.has(host))
     return hosts.length === 0 ? { ...leaf, settling: true } : { ...leaf, hosts }
   })
-}
-
-/** Served conditions that this run can judge; during a roll-out none. */
-function judgedKeys(facts: CertificateFacts): Set<string> {
-  if (facts.rolling) return new Set()
-  const judged = facts.domains.filter(({ verdict }) => verdict.verdict !== 'not reached')
-  return new Set(judged.map(({ gateway, host }) => servedKey(gateway, host)))
-}
-
-function mergeServed(conditions: readonly Condition[]): ProblemNotice[] {
-  const served = conditions.map(({ notice }) => notice).filter((notice) => notice.kind === 'not served')
-  const others = conditions.map(({ notice }) => notice).filter((notice) => notice.kind !== 'not served')
-  const worst = served.find(({ severity }) => severity === 'critical') ?? served[0]
-  if (worst === undefined) return others
-  const domains = served.flatMap((notice) => notice.domains)
-  return [...others, { ...worst, where: domains.map(({ host }) => host), domains }]
 }
 
 function expiryNotice(

@@ -9,6 +9,10 @@ export interface Condition {
   signature?: string
   /** Told only when it has stayed: a roll-out lets old and new alternate for a while. */
   settles: boolean
+  /** Of a domain: the gateway's own list shows that nothing is bound. */
+  bare?: boolean
+  /** Not seen by this run: what the last tick found where this one cannot look. */
+  remembered?: boolean
   notice: ProblemNotice
 }
 
@@ -44,11 +48,9 @@ export function advance({ now, present, memory, muted, unknown }: Advance): {
     const known = memory[condition.key]
     const same = known !== undefined && known.signature === condition.signature
     const entry = same ? seenAgain(known, condition, now) : firstSeen(condition, now, known)
-    if (
-      entry.toldAt === undefined &&
-      !muted &&
-      (!condition.settles || hasSettled(entry.since, entry.seen, now))
-    ) {
+    const certain = !condition.settles || hasSettled(entry.since, entry.seen, now)
+    if (certain) entry.certainAt ??= now.toISOString()
+    if (entry.toldAt === undefined && !muted && certain) {
       entry.toldAt = now.toISOString()
       if (condition.notice.escalate) entry.escalated = true
       tell.push(condition)
@@ -80,6 +82,8 @@ function firstSeen(condition: Condition, now: Date, earlierForm?: ConditionMemor
     kind: condition.notice.kind,
     since: now.toISOString(),
     seen: 1,
+    seenAt: now.toISOString(),
+    ...(condition.bare === true ? { bare: true } : {}),
     ...(condition.signature === undefined ? {} : { signature: condition.signature }),
     ...(toldEarlier === undefined ? {} : { toldEarlier }),
     ...(earlierForm?.escalated === true ? { escalated: true } : {}),
@@ -88,15 +92,15 @@ function firstSeen(condition: Condition, now: Date, earlierForm?: ConditionMemor
 }
 
 function seenAgain(known: ConditionMemory, condition: Condition, now: Date): ConditionMemory {
-  const { gone, ...rest } = known
+  const { gone, bare: _, ...rest } = known
   // Not told yet and away in between: the sightings are not consecutive and begin again.
-  if (gone !== undefined && known.toldAt === undefined) {
-    return { ...rest, since: now.toISOString(), seen: 1, where: [...condition.notice.where] }
-  }
+  if (gone !== undefined && known.toldAt === undefined) return firstSeen(condition, now, known)
   return {
     ...rest,
     since: earlier(known.since, now),
     seen: known.seen + 1,
+    seenAt: now.toISOString(),
+    ...(condition.bare === true ? { bare: true } : {}),
     where: [...condition.notice.where],
   }
 }
@@ -106,6 +110,7 @@ function earlier(since: string | undefined, now: Date): string {
   return since !== undefined && Date.parse(since) <= now.getTime() ? since : now.toISOString()
 }
 
-function hasSettled(since: string, ticks: number, now: Date): boolean {
+/** Whether this sighting makes it certain. */
+export function hasSettled(since: string, ticks: number, now: Date): boolean {
   return ticks >= 2 && now.getTime() - Date.parse(since) >= settleTime
 }

@@ -2,9 +2,12 @@ import type { FailureReport } from '../base/failure.ts'
 import type { Config } from '../config/schema.ts'
 import type { ProbeResult, ServedCertificate } from '../probe/port.ts'
 import type { BundleFacts, Outcome, RotationState } from '../rotation/state.ts'
+import { readAlertMemory } from './alert-memory.ts'
+import { expectedAt, recordAt } from './expectation.ts'
 import type { LeafFacts } from './expiry.ts'
 import type { LastTick } from './last-tick.ts'
 import { judgeServed, type ServedVerdict } from './served.ts'
+import { type DomainTrouble, troubleAt } from './trouble.ts'
 
 /** One watched host and what one look at it gave. */
 export interface DomainObservation {
@@ -15,6 +18,10 @@ export interface DomainObservation {
   host: string
   /** Undefined where the config turned verification off. */
   result?: ProbeResult | undefined
+  /** As the gateway's own list shows it; undefined where that could not be read or does not have the domain. */
+  binding?: { groupId: string; domainId: string; certificates: readonly { id: string; name: string }[] }
+  /** Looked at again in the same run, `servedWithin` later, and still not as it must be. */
+  seenTwice?: boolean
 }
 
 /** What the ordering of a certificate knows about itself. */
@@ -57,6 +64,8 @@ export interface Gathered {
   renewals: ReadonlyMap<string, RenewalFacts>
   discovered: readonly DiscoveredCertificate[]
   quotas: readonly QuotaFacts[]
+  /** State files and gateways that could not be read: what is said about them is old, or missing. */
+  unread?: readonly { where: string; failure: FailureReport }[]
   /** As it was before this tick wrote its own. */
   lastTick?: LastTick | undefined
   /** What there was no time for, or what could not be read: nothing is concluded from it. */
@@ -68,6 +77,9 @@ export interface ServedFacts {
   gateway: string
   verdict: ServedVerdict
   served?: ServedCertificate
+  /** The gateway's own list: whether nothing is bound. Undefined where it could not be read. */
+  bare?: boolean
+  trouble?: DomainTrouble
 }
 
 /** One configured certificate as the watch and the page see it. */
@@ -82,7 +94,7 @@ export interface CertificateFacts {
   /** The last outcome that ended a rotation one way or the other. */
   concluded?: Outcome
   state?: RotationState
-  /** A rotation is running: what domains serve changes now and means nothing. */
+  /** A rotation has begun and is not over. */
   rolling: boolean
 }
 
@@ -93,6 +105,11 @@ const concludes = new Set<Outcome['status']>([
   'rolled back',
   'failed',
 ])
+
+/** Whether somebody has said that they know: `snoozeUntil` lies ahead. */
+export function isAcknowledged({ snoozeUntil }: { snoozeUntil?: string | undefined }, now: Date): boolean {
+  return snoozeUntil !== undefined && now.getTime() < Date.parse(snoozeUntil)
+}
 
 /** Facts of every configured certificate, in the order of the config. */
 export function allCertificateFacts(gathered: Gathered): CertificateFacts[] {
@@ -114,12 +131,26 @@ export function certificateFacts(
 ): CertificateFacts {
   const settings = gathered.config.certificates[name]
   const state = gathered.states.get(name)
-  const expected = state?.deployed
-  const predecessors = predecessorsOf(state)
-  const domains = observations.map(({ host, gateway, result }): ServedFacts => {
+  const memory = readAlertMemory(state?.alerts).conditions
+  const known = knownFingerprints(state)
+  const domains = observations.map((observation): ServedFacts => {
+    const { host, gateway, result, binding } = observation
     const served = result?.reached ? result.served : undefined
-    const verdict = judgeServed({ host, expected, predecessors, result })
-    return { host, gateway, verdict, ...(served === undefined ? {} : { served }) }
+    const record = recordAt(state, observation)
+    const expected = expectedAt(state, record, served?.fingerprint)
+    const bare = binding && binding.certificates.length === 0
+    const verdict: ServedVerdict = bare
+      ? { verdict: 'nobody', detail: 'no certificate is bound to it' }
+      : judgeServed({ host, expected, predecessors: known, result })
+    const trouble = troubleAt({ place: observation, verdict, record, state, memory, now: gathered.now })
+    return {
+      host,
+      gateway,
+      verdict,
+      ...(served === undefined ? {} : { served }),
+      ...(bare === undefined ? {} : { bare }),
+      ...(trouble === undefined ? {} : { trouble }),
+    }
   })
   const renewal =
     gathered.renewals.get(name) ?? (state?.renewAt === undefined ? undefined : { renewAt: state.renewAt })
@@ -128,7 +159,7 @@ export function certificateFacts(
     name,
     ...(settings?.owner === undefined ? {} : { owner: settings.owner }),
     ...(settings?.snoozeUntil === undefined ? {} : { snoozeUntil: settings.snoozeUntil }),
-    leaves: leavesOf(domains, expected, knownBundles(state)),
+    leaves: leavesOf(domains, state?.deployed, knownBundles(state)),
     domains,
     ...(renewal === undefined ? {} : { renewal }),
     ...(concluded === undefined ? {} : { concluded }),
@@ -142,12 +173,12 @@ function knownBundles(state: RotationState | undefined): BundleFacts[] {
   return (state?.outcomes ?? []).flatMap((outcome) => (outcome.bundle === undefined ? [] : [outcome.bundle]))
 }
 
-function predecessorsOf(state: RotationState | undefined): string[] {
-  const current = state?.deployed?.fingerprint
-  const fingerprints = (state?.outcomes ?? [])
-    .filter((outcome) => outcome.status === 'rotated' || outcome.status === 'already deployed')
-    .flatMap((outcome) => (outcome.bundle === undefined ? [] : [outcome.bundle.fingerprint]))
-  return [...new Set(fingerprints)].filter((fingerprint) => fingerprint !== current)
+/** Leaves that this tool has put into service. */
+function knownFingerprints(state: RotationState | undefined): string[] {
+  const done = (state?.outcomes ?? []).filter(
+    ({ status }) => status === 'rotated' || status === 'already deployed',
+  )
+  return [state?.deployed, ...done.map(({ bundle }) => bundle)].flatMap((one) => one?.fingerprint ?? [])
 }
 
 function leavesOf(

@@ -1,6 +1,6 @@
 import type { RotationState } from '../rotation/state.ts'
 import { readAlertMemory } from './alert-memory.ts'
-import { servedKey } from './problems.ts'
+import { servedKey } from './trouble.ts'
 
 /** One domain that is to be looked at. */
 export interface ToLookAt {

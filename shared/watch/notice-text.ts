@@ -1,4 +1,4 @@
-import type { Notice } from './notice.ts'
+import type { Notice, ServedDifference } from './notice.ts'
 import { countText, durationText, instantText, listText, relativeText } from './words.ts'
 
 /** What a notice says to a person, before any format's escaping: facts first, one per line. */
@@ -25,6 +25,10 @@ export function noticeText(notice: Notice): NoticeText {
     if (value !== '') lines.push({ label, value: plain(value, 600) })
   }
   for (const detail of details(notice)) add('What', detail)
+  if (notice.kind === 'not served') {
+    for (const text of perDomain(notice.domains, 'before')) add('Should be', text)
+    for (const text of perDomain(notice.domains, 'refusal')) add('Refused', text)
+  }
   add('Where', listText(notice.where, 8))
   if (notice.until !== undefined)
     add('Until', `${instantText(notice.until)} (${relativeText(notice.until, now)})`)
@@ -79,6 +83,18 @@ function servedTitle({ domains }: Extract<Notice, { kind: 'not served' }>): stri
   return problems.size === 1 && only !== undefined ? servedTitles[only] : 'not as expected'
 }
 
+/** What is the same for all domains is said once, else for each by name. */
+function perDomain(domains: readonly ServedDifference[], field: 'before' | 'refusal'): string[] {
+  const said = domains.flatMap((domain) => {
+    const text = domain[field]
+    return text === undefined ? [] : [{ host: domain.host, text }]
+  })
+  const [first] = said
+  if (first === undefined) return []
+  const same = said.length === domains.length && said.every(({ text }) => text === first.text)
+  return same ? [first.text] : said.slice(0, 5).map(({ host, text }) => `${host}: ${text}`)
+}
+
 function details(notice: Notice): string[] {
   switch (notice.kind) {
     case 'near expiry':
@@ -102,7 +118,10 @@ function details(notice: Notice): string[] {
     case 'renewal failing':
       return [notice.failure.message]
     case 'not served':
-      return notice.domains.slice(0, 8).map(({ host, gateway, detail }) => `${host} at ${gateway}: ${detail}`)
+      return notice.domains.slice(0, 8).map(({ host, gateway, detail, since }) => {
+        const from = since === undefined ? '' : `, since ${instantText(since)}`
+        return `${host} at ${gateway}: ${detail}${from}`
+      })
     case 'quota nearly used':
       return []
     case 'timer did not run':

@@ -37,6 +37,12 @@ export interface ServedDifference {
   problem: ServedProblem
   /** What was shown, or why nothing was. */
   detail: string
+  /** ISO instant. */
+  since?: string
+  /** What should be bound, as a person finds it at the gateway's console. */
+  before?: string
+  /** Why it could not be put right, in the service's words. */
+  refusal?: string
 }
 
 export type ProblemNotice = NoticeFacts &
@@ -92,12 +98,16 @@ export interface Digest {
 
 const severities: Severity[] = ['critical', 'warning', 'info']
 
-/** The worst severity first; within one severity the earliest deadline first. */
+/** The worst severity first; within one severity what is so already, then the earliest deadline. */
 export function byUrgency(a: Notice, b: Notice): number {
   const severity = severities.indexOf(a.severity) - severities.indexOf(b.severity)
   if (severity !== 0) return severity
-  const until = (a.until ?? '9').localeCompare(b.until ?? '9')
+  const until = dueBy(a).localeCompare(dueBy(b))
   return until !== 0 ? until : a.key.localeCompare(b.key)
+}
+
+function dueBy({ kind, severity, until }: Notice): string {
+  return kind === 'not served' && severity === 'critical' ? '' : (until ?? '9')
 }
 
 export function worstSeverity(notices: readonly Notice[]): Severity {

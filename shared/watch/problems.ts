@@ -5,7 +5,8 @@ import type { Condition } from './conditions.ts'
 import { isPast } from './expiry.ts'
 import type { CertificateFacts } from './facts.ts'
 import type { ProblemNotice } from './notice.ts'
-import { countText, instantText, listText } from './words.ts'
+import { type DomainTrouble, servedKey } from './trouble.ts'
+import { instantText, listText } from './words.ts'
 
 /** What a watch needs to know of the config. */
 export interface WatchSettings {
@@ -183,34 +184,74 @@ function renewalProblem(facts: CertificateFacts, settings: WatchSettings): Condi
   return [{ key: notice.key, settles: false, notice }]
 }
 
-/** One condition per host, so that each settles by itself; `watch.ts` makes one notice of what is told together. */
+/** One condition per host, so that each settles by itself; `mergeServed` makes one notice of what is told together. */
 function servedProblems(facts: CertificateFacts, settings: WatchSettings): Condition[] {
-  if (facts.rolling) return []
-  return facts.domains.flatMap(({ host, gateway, verdict }) => {
-    if (
-      verdict.verdict === 'expected' ||
-      verdict.verdict === 'not looked at' ||
-      verdict.verdict === 'not reached'
-    )
-      return []
-    const problem = verdict.verdict
-    const severe = problem === 'nobody' || problem === 'wrong name' || problem === 'foreign'
+  return facts.domains.flatMap(({ host, gateway, bare, trouble }) => {
+    if (trouble === undefined) return []
+    const { problem, detail, critical, certain, since, before, refusal, remembered } = trouble
+    const { until, ...common } = commonFacts(facts, settings)
     const notice: ProblemNotice = {
-      ...commonFacts(facts, settings),
+      ...common,
+      // An outage has no term: it is there.
+      ...(critical || until === undefined ? {} : { until }),
       kind: 'not served',
       key: `${facts.name}/served`,
-      severity: severe ? 'critical' : 'warning',
+      severity: critical ? 'critical' : 'warning',
+      escalate: critical || common.escalate,
       where: [host],
-      domains: [{ host, gateway, problem, detail: verdict.detail }],
-      next: 'Bindings that this tool did not change are left alone; the next tick looks again.',
-      action: servedAction[problem],
+      domains: [
+        {
+          host,
+          gateway,
+          problem,
+          detail: certain ? detail : `${detail}; seen once so far`,
+          ...(certain ? { since } : {}),
+          ...(before === undefined ? {} : { before }),
+          ...(refusal === undefined ? {} : { refusal: refusal.message }),
+        },
+      ],
+      next: certain ? whatHappensNext(facts, trouble) : 'The next tick looks twice before it tells anybody.',
+      action: whatHelps(facts, host, trouble),
     }
-    return [{ key: servedKey(gateway, host), signature: problem, settles: true, notice }]
+    return [
+      {
+        key: servedKey(gateway, host),
+        signature: problem,
+        settles: !certain,
+        ...(bare === true ? { bare } : {}),
+        ...(remembered === true ? { remembered } : {}),
+        notice,
+      },
+    ]
   })
 }
 
+function whatHappensNext(facts: CertificateFacts, { problem }: DomainTrouble): string {
+  if (!facts.rolling)
+    return 'Nothing by itself: a binding that this tool did not leave so is left alone; the next tick looks again.'
+  const again = facts.state?.retry?.notBefore
+  const later = again === undefined ? 'The next tick' : `The first tick after ${instantText(again)}`
+  return problem === 'nobody'
+    ? 'The next tick tries to put a certificate on it before it does anything else.'
+    : `${later} goes on with the rotation that is under way.`
+}
+
+/** The act that helps: first what is refused, then how the domain gets a certificate without waiting for that. */
+function whatHelps(facts: CertificateFacts, host: string, trouble: DomainTrouble): string {
+  const { problem, refusal, before } = trouble
+  if (problem !== 'nobody') return servedAction[problem]
+  const bind = `bind ${before ?? 'a certificate'} to ${host} at the gateway's console`
+  if (refusal)
+    return `${sentence(refusal.next)} Then run "cert-rotation rotate ${facts.name}"; until then ${bind}.`
+  if (facts.rolling) return `Run "cert-rotation rotate ${facts.name}" now, or ${bind}.`
+  return `${bind.charAt(0).toUpperCase()}${bind.slice(1)}, or hand in the bundle again.`
+}
+
+function sentence(text: string): string {
+  return /[.!?]$/.test(text) ? text : `${text}.`
+}
+
 const servedAction = {
-  nobody: 'See at the gateway whether a certificate is bound to the domain, and run "cert-rotation plan".',
   older: 'Run "cert-rotation plan" to see what is bound; somebody may have put the old certificate back.',
   foreign: 'Find out who bound this certificate; hand in a bundle to put yours back.',
   'incomplete chain':
@@ -218,10 +259,14 @@ const servedAction = {
   'wrong name': 'See which certificate is bound to the domain; clients refuse this one.',
 } as const
 
-export function servedKey(gateway: string, host: string): string {
-  return `served/${gateway}/${host}`
-}
-
-export function manyHosts(hosts: readonly string[]): string {
-  return hosts.length > 5 ? countText(hosts.length, 'domain') : listText(hosts)
+/** What several hosts have in common is one notice, with a line for each of them. */
+export function mergeServed(conditions: readonly Condition[]): ProblemNotice[] {
+  const notices = conditions.map(({ notice }) => notice)
+  const served = notices.filter((notice) => notice.kind === 'not served')
+  const others = notices.filter((notice) => notice.kind !== 'not served')
+  const worst = served.find(({ severity }) => severity === 'critical') ?? served[0]
+  if (worst === undefined) return others
+  const ordered = [worst, ...served.filter((notice) => notice !== worst)]
+  const domains = ordered.flatMap((notice) => notice.domains)
+  return [...others, { ...worst, where: domains.map(({ host }) => host), domains }]
 }

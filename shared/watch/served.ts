@@ -1,3 +1,4 @@
+import { asciiHost } from '../base/host.ts'
 import type { ProbeResult } from '../probe/port.ts'
 import type { BundleFacts } from '../rotation/state.ts'
 import type { ServedProblem } from './notice.ts'
@@ -11,7 +12,7 @@ export type ServedVerdict =
 export interface ServedInput {
   host: string
   /** What should be served; undefined where nothing was deployed by this tool yet. */
-  expected?: Pick<BundleFacts, 'fingerprint' | 'chain' | 'notAfter'> | undefined
+  expected?: Pick<BundleFacts, 'fingerprint' | 'chain'> | undefined
   /** Fingerprints that this tool deployed before. */
   predecessors: readonly string[]
   /** Undefined where the config turned verification off. */
@@ -51,12 +52,8 @@ export function judgeServed({ host, expected, predecessors, result }: ServedInpu
  * covered by the same wildcard; the apex below it is not (a false alarm that other monitors give for years).
  */
 export function coversHost(names: readonly string[], host: string): boolean {
-  const wanted = normal(host)
+  const wanted = asciiHost(host)
   const dot = wanted.indexOf('.')
   const wildcard = dot < 0 ? undefined : `*${wanted.slice(dot)}`
-  return names.some((name) => normal(name) === wanted || normal(name) === wildcard)
-}
-
-function normal(name: string): string {
-  return name.toLowerCase().replace(/\.$/, '')
+  return names.some((name) => [wanted, wildcard].includes(asciiHost(name)))
 }

@@ -14,6 +14,7 @@ import type { Digest, Notice, ProblemNotice } from './notice.ts'
 import { byUrgency } from './notice.ts'
 import { watchSettings } from './problems.ts'
 import { judgeServed } from './served.ts'
+import { troubleAt } from './trouble.ts'
 import { durationText, instantText } from './words.ts'
 
 export interface WatchResult {
@@ -154,11 +155,9 @@ function watchDiscovered(gathered: Gathered, runMemory: RunMemory) {
   for (const certificate of gathered.discovered) {
     const id = `${certificate.where}/${certificate.id}`
     const settings = watchSettings(gathered.now, gathered.config.alerts, undefined)
-    const result = watchCertificate(
-      discoveredFacts(certificate),
-      settings,
-      runMemory.discovered[id] ?? emptyAlertMemory(),
-    )
+    const memory = runMemory.discovered[id] ?? emptyAlertMemory()
+    const facts = discoveredFacts(certificate, gathered.now, memory.conditions)
+    const result = watchCertificate(facts, settings, memory)
     notices.push(...result.notices)
     memories[id] = result.memory
   }
@@ -171,8 +170,16 @@ function watchDiscovered(gathered: Gathered, runMemory: RunMemory) {
   return { notices, memories }
 }
 
-/** A discovered certificate matters where it is bound; one that nothing is bound to may end in peace. */
-export function discoveredFacts(certificate: DiscoveredCertificate): CertificateFacts {
+/**
+ * A discovered certificate matters where it is bound; one that nothing is bound to may end in peace. What is served
+ * there was never taken over: a person should know of it, and nobody is got out of bed. Without a memory (for the
+ * page) one look is enough.
+ */
+export function discoveredFacts(
+  certificate: DiscoveredCertificate,
+  now: Date,
+  memory?: AlertMemory['conditions'],
+): CertificateFacts {
   const hosts = certificate.hosts.map(({ host }) => host)
   const leaf = {
     fingerprint: certificate.id,
@@ -187,7 +194,15 @@ export function discoveredFacts(certificate: DiscoveredCertificate): Certificate
     domains: certificate.hosts.map(({ host, result }) => {
       const verdict = judgeServed({ host, predecessors: [], result })
       const served = result?.reached ? result.served : undefined
-      return { host, gateway: certificate.where, verdict, ...(served === undefined ? {} : { served }) }
+      const place = { gateway: certificate.where, host, seenTwice: memory === undefined }
+      const trouble = troubleAt({ place, verdict, memory: memory ?? {}, now })
+      return {
+        host,
+        gateway: certificate.where,
+        verdict,
+        ...(served === undefined ? {} : { served }),
+        ...(trouble === undefined ? {} : { trouble: { ...trouble, critical: false } }),
+      }
     }),
     rolling: false,
   }

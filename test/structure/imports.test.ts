@@ -60,6 +60,7 @@ const ALLOWED: Record<string, string[]> = {
     'shared/wire/cloud',
     'shared/wire/renewal',
     'shared/store/port',
+    'shared/gateway/port',
     'shared/watch',
     'shared/status',
     'shared/notify',

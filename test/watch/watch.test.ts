@@ -205,22 +205,49 @@ describe('a domain that does not serve the expected certificate', () => {
     expect(told.flat()).toEqual([])
   })
 
-  test('is not judged while a rotation is running, nor when it cannot be reached', () => {
+  const running = (domains: Record<string, unknown> = {}) => ({
+    ...own,
+    current: {
+      bundle: current,
+      remoteName: 'cr',
+      startedAt: start.toISOString(),
+      status: 'running' as const,
+      domains: domains as never,
+      certificates: {},
+      notes: {},
+    },
+  })
+
+  test('is told while a rotation is running, too, where it is neither what was there nor what is coming', () => {
+    const stranger = { ...bundle('other', 1, later(-5 * day)), names: ['shop.example', 'www.shop.example'] }
     const tick = ticker()
-    const running = {
-      ...own,
-      current: {
-        bundle: current,
-        remoteName: 'cr',
-        startedAt: start.toISOString(),
-        status: 'running' as const,
-        domains: {},
-        certificates: {},
-        notes: {},
-      },
-    }
+    expect(tick(start, running(), serves(older, current))).toEqual([])
+    expect(kinds(tick(later(hour), running(), serves(older, current)))).toEqual(['not served'])
+
+    const rolling = ticker()
+    const record = (host: string) => ({
+      gateway: 'apig 0a1b',
+      groupId: 'g',
+      domainId: host,
+      host,
+      clientVerification: false,
+      hasTrustedRootCa: false,
+      servedBefore: older.fingerprint,
+    })
+    const domains = { a: record('shop.example'), b: record('www.shop.example') }
+    // One has the new certificate, one still the old: that is what a roll-out looks like.
     for (const hours of [0, 1, 2, 3])
-      expect(tick(later(hours * hour), running, serves(older, older))).toEqual([])
+      expect(rolling(later(hours * hour), running(domains), serves(older, current))).toEqual([])
+    expect(rolling(later(4 * hour), running(domains), serves(older, stranger))).toEqual([])
+    const verified = { ...domains, b: { ...domains.b, servedAt: start.toISOString() } }
+    expect(rolling(later(5 * hour), running(verified), serves(older, older))).toEqual([])
+    expect(rolling(later(5.5 * hour), running(verified), serves(older, older))).toMatchObject([
+      { kind: 'not served', severity: 'critical', escalate: true, where: ['www.shop.example'] },
+    ])
+  })
+
+  test('is not judged when it cannot be reached', () => {
+    const tick = ticker()
     const away = {
       observations: [seen('shop', 'shop.example', { reached: false as const, reason: 'ECONNREFUSED' })],
     }
