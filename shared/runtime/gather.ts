@@ -1,3 +1,4 @@
+import { second } from '../base/clock.ts'
 import { asFailure, Failure } from '../base/failure.ts'
 import { keys } from '../base/names.ts'
 import type { DomainConfig } from '../config/schema.ts'
@@ -20,6 +21,10 @@ const HANDSHAKES_AT_ONCE = 32
 
 /** Of the time that is left, the share for looking; the rest is for judging, telling and publishing. */
 const LOOKING_SHARE = 2 / 3
+
+/** A gateway that does not answer must not keep anybody from the handshakes. */
+const LISTING_SHARE = 1 / 3
+const LONGEST_LISTING_MS = 30 * second
 
 /** Everything that watching and the page need: state files, the gateways' own lists, a handshake with every domain. */
 export function gather(
@@ -138,16 +143,27 @@ async function listsOf(
       .map((one) => [gatewayKey(one), one]),
   )
   const lists = new Map<string, DomainBinding[]>()
+  const own = limited(look, parties.clock, Math.min(LONGEST_LISTING_MS, look.remainingMs() * LISTING_SHARE))
   await inParallel(8, [...gateways], async ([key, config]) => {
-    if (look.signal.aborted) return
+    if (own.signal.aborted) return note(key, lateList())
     try {
-      const list = await inTime(look, parties.gatewayFor(config).domains(look.signal), undefined)
+      const list = await inTime(own, parties.gatewayFor(config).domains(own.signal), undefined)
       if (list) lists.set(key, list)
+      else note(key, lateList())
     } catch (thrown) {
       note(key, thrown)
     }
-  })
+  }).finally(() => own.cancel())
   return lists
+}
+
+function lateList(): Failure {
+  return new Failure({
+    code: 'watch.list-late',
+    kind: 'later',
+    message: 'the gateway did not list its domains in time',
+    next: 'Handshakes tell what is served; whether something is bound is asked again by the next tick.',
+  })
 }
 
 const NO_TIME = { reached: false, reason: 'not looked at: the time of this tick was over' } as const
