@@ -36,6 +36,9 @@ afterAll(() => rm(folder, { recursive: true, force: true }))
 /** Calls the unpacked handler in a process of its own, with nothing of this repository in reach. */
 async function call(name: string, event: unknown, userData: Record<string, string>, code = '') {
   const script = `
+    const threads = require('node:worker_threads')
+    let started = 0
+    threads.Worker = class extends threads.Worker { constructor(...args) { super(...args); started++ } }
     const { handler, initializer } = require('./index.js')
     const data = ${JSON.stringify(userData)}
     const context = {
@@ -44,14 +47,14 @@ async function call(name: string, event: unknown, userData: Record<string, strin
     }
     ${code}
     initializer(context, () => handler(${JSON.stringify(event)}, context).then(
-      (result) => { console.log('RESULT ' + JSON.stringify(result)); process.exit(0) },
+      (result) => { console.log('RESULT ' + JSON.stringify({ ...result, started })); process.exit(0) },
       (error) => { console.log('ERROR ' + error.message); process.exit(1) }))`
   const { stdout } = await run(node, ['-e', script], { cwd: join(folder, name), env: {} }).catch(
     (error: { stdout: string; stderr: string }) => ({ stdout: `${error.stdout}${error.stderr}` }),
   )
   const line = stdout.split('\n').find((one) => one.startsWith('RESULT '))
-  if (!line) throw new Error(stdout)
-  return JSON.parse(line.slice(7)) as { status: string; outcomes: { status: string }[] }
+  if (!line || stdout.includes('no thread of its own')) throw new Error(stdout)
+  return JSON.parse(line.slice(7)) as { status: string; outcomes: { status: string }[]; started: number }
 }
 
 describe('the package of a function', () => {
@@ -122,7 +125,7 @@ describe(`unpacked into an empty folder, on Node ${PLATFORM_NODE}, with nothing 
     const bundle = await cloud.issue()
     await cloud.drop(bundle)
     const result = await call('on-upload', upload('incoming/shop/fullchain.pem'), userData())
-    expect(result).toMatchObject({ status: 'done', outcomes: [{ status: 'rotated' }] })
+    expect(result).toMatchObject({ status: 'done', outcomes: [{ status: 'rotated' }], started: 1 })
     expect(new Set(Object.values(cloud.served()))).toEqual(new Set([bundle.fingerprint]))
   })
 
@@ -131,8 +134,12 @@ describe(`unpacked into an empty folder, on Node ${PLATFORM_NODE}, with nothing 
     await cloud.drop(bundle)
     const timer = { version: 'v1.0', trigger_type: 'TIMER', trigger_name: 'tick' }
     const result = await call('on-timer', timer, userData())
-    expect(result).toMatchObject({ status: 'done' })
+    expect(result).toMatchObject({ status: 'done', started: 1 })
     expect(new Set(Object.values(cloud.served()))).toEqual(new Set([bundle.fingerprint]))
+  })
+
+  it('starts the thread that reads only where something lies to be read', async () => {
+    expect(await call('on-upload', upload('incoming/shop/nothing.pem'), userData())).toMatchObject({ started: 0 })
   })
 
   it('every part that is loaded late can be loaded', async () => {
