@@ -6,21 +6,14 @@ import { judgeOf } from './judged.ts'
 import type { GatewayView } from './look.ts'
 import type { Job, Parties } from './parties.ts'
 import { type Wait, waitFor } from './retry.ts'
-import {
-  isHalfReplaced,
-  namesOf,
-  OTHER_HALF,
-  otherHalfMayFollow,
-  readUpload,
-  whatMayFollow,
-} from './waiting.ts'
+import { isHalfReplaced, namesOf, otherHalfMayFollow, readUpload, whatMayFollow } from './waiting.ts'
 
 /** What is to become of an upload, as far as that can be said without asking a gateway. */
 export type Decision =
   | { kind: 'rotate'; bundle: Bundle }
   | { kind: 'refuse'; checks: CheckResult[]; bundle?: Bundle }
   /** Half of it: the rest may still arrive. */
-  | { kind: 'wait'; missing: string; found: string[] }
+  | { kind: 'wait'; missing: string; found: string[]; until?: Date; because?: string }
   /** Halves of two bundles, and neither got its other half in time. */
   | { kind: 'torn'; checks: CheckResult[]; bundle?: Bundle }
   /** Failed a while ago, and its growing wait is not over. */
@@ -32,16 +25,16 @@ export async function decide(attempt: Attempt): Promise<Decision> {
   if (reading.kind === 'waiting') return { kind: 'wait', missing: reading.missing, found: reading.found }
   if (reading.kind === 'unreadable') {
     const { problems } = reading
-    if (otherHalfMayFollow(attempt, problems))
-      return { kind: 'wait', missing: OTHER_HALF, found: namesOf(upload) }
+    const rest = otherHalfMayFollow(attempt, problems)
+    if (rest) return { kind: 'wait', ...rest, found: namesOf(upload) }
     return { kind: isHalfReplaced(problems) ? 'torn' : 'refuse', checks: problems }
   }
   const { bundle } = reading
   const known = refusedBefore(attempt, bundle)
   if (known) return { kind: 'refuse', checks: [known], bundle }
   const verdict = await judgeBundle(job, parties, bundle, configuredHosts(job))
-  const missing = whatMayFollow(attempt, verdict)
-  if (missing) return { kind: 'wait', missing, found: [...namesOf(upload), ...upload.unfinished] }
+  const rest = whatMayFollow(attempt, verdict)
+  if (rest) return { kind: 'wait', ...rest, found: [...namesOf(upload), ...upload.unfinished] }
   if (verdict.decision === 'refuse')
     return { kind: isHalfReplaced(verdict.checks) ? 'torn' : 'refuse', checks: verdict.checks, bundle }
   const wait = waitFor(job, parties, journal, bundle)

@@ -27,6 +27,7 @@ export interface OutcomeInit {
   gateways?: GatewayFinding[]
   pushed?: Outcome['pushed']
   failures?: (Failure | FailureReport)[]
+  until?: Date | undefined
 }
 
 export function makeOutcome(init: OutcomeInit): Outcome {
@@ -36,6 +37,7 @@ export function makeOutcome(init: OutcomeInit): Outcome {
     at: init.endedAt.toISOString(),
     durationMs: init.endedAt.getTime() - init.begunAt.getTime(),
     ...(init.bundle ? { bundle: init.bundle } : {}),
+    ...(init.until ? { until: init.until.toISOString() } : {}),
     sentence: init.sentence,
     checks: (init.checks ?? []).map(({ code, result, message, facts }) => ({
       code,
@@ -146,4 +148,17 @@ export function heldElsewhere(
   const at = parties.clock.now()
   const sentence = `another run is at work on it (${heldBy}, until ${until.toISOString()} at the latest)`
   return makeOutcome({ certificate: job.name, status: 'unfinished', begunAt: at, endedAt: at, sentence })
+}
+
+/** All may be well with the certificate, and yet something has to be allowed before the next time. */
+export function claimsLeft(job: Job, { clock }: Pick<Parties, 'clock'>, denied: Failure): Outcome {
+  const at = clock.now()
+  return makeOutcome({
+    certificate: job.name,
+    status: 'failed',
+    begunAt: at,
+    endedAt: at,
+    sentence: denied.message,
+    failures: [denied],
+  })
 }

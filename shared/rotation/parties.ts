@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts'
+import type { Failure } from '../base/failure.ts'
 import type { Log } from '../base/log.ts'
 import type { Trust } from '../certificate/trust.ts'
 import type { CertificateConfig, DomainConfig, GatewayConfig } from '../config/schema.ts'
@@ -23,6 +24,8 @@ export interface HeldLease {
   /** False as soon as others may ignore the claim: from then on nothing is changed any more. */
   held(): boolean
   release(): Promise<void>
+  /** Why claims stay behind in the store, where they do. */
+  denied?(): Failure | undefined
 }
 
 export type LeaseAnswer = { held: true; lease: HeldLease } | { held: false; heldBy: string; until: Date }

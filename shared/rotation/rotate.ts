@@ -11,7 +11,15 @@ import { lookAtGateways, probeBefore } from './look.ts'
 import { makePlan } from './make-plan.ts'
 import { factsOf } from './material.ts'
 import { nothingToDo } from './nothing-to-do.ts'
-import { domainOutcomes, failuresOf, heldElsewhere, pushOutcomes, runSentence, runStatus } from './outcome.ts'
+import {
+  claimsLeft,
+  domainOutcomes,
+  failuresOf,
+  heldElsewhere,
+  pushOutcomes,
+  runSentence,
+  runStatus,
+} from './outcome.ts'
 import type { Job, Parties } from './parties.ts'
 import { OutOfTime } from './perform.ts'
 import { requireRoom } from './retire.ts'
@@ -31,11 +39,11 @@ export async function rotate(job: Job, parties: Parties): Promise<Outcome[]> {
   const answer = await parties.lease(job.name)
   if (!answer.held) return [heldElsewhere(job, parties, answer.heldBy, answer.until)]
   const { lease } = answer
+  const outcomes: Outcome[] = []
   try {
     const journal = await openJournal(job.name, parties)
     await closeGaps(job, parties, lease, journal)
     await finishMove(parties, journal)
-    const outcomes: Outcome[] = []
     let seen = ''
     const stop = AbortSignal.any([parties.deadline.signal, lease.signal])
     // A bundle that arrived while another was being rotated is taken up at once, under the same lease.
@@ -59,10 +67,11 @@ export async function rotate(job: Job, parties: Parties): Promise<Outcome[]> {
       if (outcome.status === 'waiting' || outcome.status === 'unfinished') break
       if (outcome.status === 'failed' && journal.state.retry) break
     }
-    return outcomes
   } finally {
     await lease.release()
   }
+  const denied = lease.denied?.()
+  return denied ? [...outcomes, claimsLeft(job, parties, denied)] : outcomes
 }
 
 function unlessOutOfTime(thrown: unknown): OutOfTime {

@@ -226,6 +226,8 @@ export interface Outcome {
   certificate: string
   status: OutcomeStatus
   at: string
+  /** Of `waiting`: when what lies there is judged as it is; a run has to come then. */
+  until?: string
   durationMs: number
   bundle?: BundleFacts
   sentence: string

@@ -50,7 +50,7 @@ export async function forgetWaiting(journal: Journal): Promise<void> {
 /** Half a bundle is not an error, until it has been one for too long. */
 export async function waitForRest(
   attempt: Attempt,
-  reading: { missing: string; found: string[] },
+  reading: { missing: string; found: string[]; until?: Date | undefined; because?: string | undefined },
 ): Promise<Outcome> {
   const { job, parties, journal, upload } = attempt
   const { state } = journal
@@ -62,7 +62,9 @@ export async function waitForRest(
     state.lying = { digest, since: now.toISOString() }
     await journal.save()
   }
-  const sentence = `waiting for the ${reading.missing}: so far there is ${reading.found.join(', ') || 'nothing usable'}`
+  const until = reading.until ? ` until ${reading.until.toISOString()}` : ''
+  const because = reading.because ? `. ${reading.because}` : ''
+  const sentence = `waiting for the ${reading.missing}${until}: so far there is ${reading.found.join(', ') || 'nothing usable'}${because}`
   const waited = since ? now.getTime() - Date.parse(since) : 0
   if (waited > job.config.waitForPair && (await tidyLatecomers(attempt)))
     return outcomeOf(attempt, {
@@ -80,7 +82,7 @@ export async function waitForRest(
             next: `Put the ${reading.missing} into incoming/${job.name}/, or remove what lies there.`,
           }),
         ]
-  return outcomeOf(attempt, { status: 'waiting', sentence, failures })
+  return outcomeOf(attempt, { status: 'waiting', sentence, failures, until: reading.until })
 }
 
 /** acme.sh writes leaf and key before the chain: a bundle this young that lacks nothing else is not judged yet. */
@@ -88,47 +90,57 @@ const CHAIN_MAY_FOLLOW_MS = 2 * minute
 /** A pair that is uploaded over another is none between its two halves; a person at a console takes minutes. */
 const OTHER_HALF_MAY_FOLLOW_MS = 5 * minute
 
-/**
- * What a bundle that can be read may still be waiting for, in words; undefined where it is judged as it is. A person
- * who asks has put there what there is.
- */
-export function whatMayFollow(
-  { job, parties, journal, upload }: Pick<Attempt, 'job' | 'parties' | 'upload'> & Memory,
-  verdict: Verdict,
-): string | undefined {
+/** What an upload that could be judged still waits for, until when, and what would be said otherwise. */
+export interface MayFollow {
+  missing: string
+  until: Date
+  because?: string
+}
+
+type Waiter = Pick<Attempt, 'job' | 'parties' | 'upload'> & { journal: Pick<Journal, 'state'> }
+
+/** Undefined where the bundle is judged as it is. A person who asks has put there what there is. */
+export function whatMayFollow(waiter: Waiter, verdict: Verdict): MayFollow | undefined {
+  const { job, parties, journal, upload } = waiter
+  if (isHalfReplaced(verdict.checks)) return otherHalfMayFollow(waiter, verdict.checks)
   if (job.asked) return undefined
   const now = parties.clock.now().getTime()
   const lying = lyingFor(journal, upload, now)
-  if (isHalfReplaced(verdict.checks)) return lying < OTHER_HALF_MAY_FOLLOW_MS ? OTHER_HALF : undefined
   const age = Math.max(lying, now - upload.newestAt.getTime())
-  if (upload.unfinished.length > 0 && isBare(verdict) && lying < CHAIN_MAY_FOLLOW_MS) return CHAIN
-  return age < CHAIN_MAY_FOLLOW_MS && lacksChainOnly(verdict) ? CHAIN : undefined
+  if (upload.unfinished.length > 0 && isBare(verdict) && lying < CHAIN_MAY_FOLLOW_MS)
+    return { missing: CHAIN, until: new Date(now - lying + CHAIN_MAY_FOLLOW_MS) }
+  return age < CHAIN_MAY_FOLLOW_MS && lacksChainOnly(verdict)
+    ? { missing: CHAIN, until: new Date(now - age + CHAIN_MAY_FOLLOW_MS) }
+    : undefined
+}
+
+/** For halves that do not fit; of several keys it is not even a bundle that is judged. */
+export function otherHalfMayFollow(
+  { job, parties, journal, upload }: Waiter,
+  checks: CheckResult[],
+): MayFollow | undefined {
+  const now = parties.clock.now().getTime()
+  const lying = lyingFor(journal, upload, now)
+  const mismatch = checks.find(isMismatch)
+  if (job.asked || !mismatch || lying >= OTHER_HALF_MAY_FOLLOW_MS) return undefined
+  const until = new Date(now - lying + OTHER_HALF_MAY_FOLLOW_MS)
+  return { missing: OTHER_HALF, until, because: mismatch.message }
 }
 
 /** What waits of two bundles of which one half each lies here. */
 export const OTHER_HALF = 'other half of the newer bundle'
 const CHAIN = 'intermediate certificates'
 
-/** Whether a half that was refused for its other half is one: the rest of it may be on its way. */
+/** Whether what is refused are halves that do not fit: the rest of one may be on its way. */
 export function isHalfReplaced(checks: CheckResult[]): boolean {
-  return checks.some(
-    ({ result, code, facts }) =>
-      result === 'refused' &&
-      (code === 'several-keys' || (code === 'key-matches' && facts?.reason === 'another-certificate')),
+  return checks.some(isMismatch)
+}
+
+function isMismatch({ result, code, facts }: CheckResult): boolean {
+  return (
+    result === 'refused' &&
+    (code === 'several-keys' || (code === 'key-matches' && facts?.reason === 'another-certificate'))
   )
-}
-
-/** For several keys of which none fits, which cannot even be read together. */
-export function otherHalfMayFollow(
-  { job, parties, journal, upload }: Pick<Attempt, 'job' | 'parties' | 'upload'> & Memory,
-  problems: CheckResult[],
-): boolean {
-  const lying = lyingFor(journal, upload, parties.clock.now().getTime())
-  return !job.asked && isHalfReplaced(problems) && lying < OTHER_HALF_MAY_FOLLOW_MS
-}
-
-interface Memory {
-  journal: Pick<Journal, 'state'>
 }
 
 /** Milliseconds for which exactly this has been seen here, by our clock: a file's own times are its writer's. */

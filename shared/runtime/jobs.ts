@@ -117,9 +117,11 @@ export function exitStatus(report: JobReport): 0 | 1 | 3 {
   )
   // A renewal waits only because an attempt before it failed.
   const unrenewed = report.renewals?.some(({ status }) => status === 'failed' || status === 'waiting')
-  if (failed || unrenewed || report.failures.length > 0) return 1
-  if (report.notLookedAt?.length) return 3
+  // Critical goes before unfinished.
   if (failed || unrenewed || report.failures.length > 0 || (report.critical ?? []).length > 0) return 1
+  if (report.notLookedAt?.length) return 3
+  // What waits until an instant is judged by whoever runs then.
+  if (report.outcomes.some(({ until }) => until !== undefined)) return 3
   return [...report.outcomes, ...(report.renewals ?? [])].some(({ status }) => status === 'unfinished')
     ? 3
     : 0

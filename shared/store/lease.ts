@@ -8,6 +8,8 @@ import type { ObjectSummary, Store } from './port.ts'
 
 /** No lease may be longer: who died with it would lock a certificate for as long. */
 const LONGEST = hour
+/** So many dead claims that nobody may delete are borne, so that a missing permission stops nothing at once. */
+const MOST_DEAD = 100
 /** How often the first of several claims looks whether the others have withdrawn: for 1.6 seconds. */
 const LOOKS = 7
 const CLAIM = /^(\d{13,15})-([0-9a-f]{24})$/
@@ -54,6 +56,8 @@ export interface Lease {
   renew(): Promise<boolean>
   /** Never fails: what cannot be deleted ends by itself. */
   release(): Promise<void>
+  /** Why claims stay behind, where the store denies their deletion: to be told, since they would pile up. */
+  readonly denied: Failure | undefined
 }
 
 export interface HeldByOther {
@@ -105,6 +109,7 @@ class Contender {
   readonly id = randomBytes(12).toString('hex')
   /** Every key this contender may have written and has not deleted. */
   readonly written = new Set<string>()
+  denied: Failure | undefined
   #lastUntil = 0
   /** When each claim of another was first seen, by the monotonic clock. */
   readonly #firstSeen = new Map<string, number>()
@@ -129,7 +134,9 @@ class Contender {
     const giveUpAt = this.clock.monotonic() + waitMs
     for (let attempt = 0; ; attempt++) {
       // Looking first costs little and spares the holder a folder full of short-lived claims.
-      let others = this.#atFirstSight(await this.#list(signal))
+      const listing = await this.#list(signal)
+      await this.#refuseToPileUp(listing)
+      let others = this.#atFirstSight(listing)
       if (others.length === 0) {
         const lease = await this.#try(signal)
         if (!Array.isArray(lease)) return lease
@@ -212,10 +219,8 @@ class Contender {
         await this.store.delete(key)
         this.written.delete(key)
       } catch (error) {
-        this.log.warn('A lease claim could not be deleted; it ends by itself', {
-          key,
-          failure: asFailure(error),
-        })
+        const failure = this.#noteDenial(key, error)
+        this.log.warn('A lease claim could not be deleted; it ends by itself', { key, failure })
       }
     }
   }
@@ -278,10 +283,35 @@ class Contender {
       })
     }
     for (const { key } of dead.slice(0, 100)) {
+      if (this.denied) return
       await this.store.delete(key).catch((error: unknown) => {
-        this.log.warn('A dead lease claim could not be deleted', { key, failure: asFailure(error) })
+        const failure = this.#noteDenial(key, error)
+        this.log.warn('A dead lease claim could not be deleted', { key, failure })
       })
     }
+  }
+
+  /** Before one more is written: a claim this old is dead by anybody's clock. */
+  async #refuseToPileUp({ claims }: Listing): Promise<void> {
+    const old = claims.filter(({ until }) => until + LONGEST < this.clock.now().getTime())
+    if (old.length <= MOST_DEAD) return
+    const [{ key }] = old as [Claim]
+    await this.store.delete(key).catch((error: unknown) => this.#noteDenial(key, error))
+    if (this.denied) throw this.denied
+  }
+
+  #noteDenial(key: string, error: unknown): Failure {
+    const failure = asFailure(error)
+    if (failure.code !== 'store.denied') return failure
+    this.denied ??= new Failure({
+      code: 'lease.cannot-delete',
+      kind: 'never',
+      message: `The claims of the lease of ${this.name} stay behind: ${failure.message}`,
+      next: `Allow deleting objects below state/ (see policies/): at ${MOST_DEAD} claims that nobody may delete, ${this.name} is not rotated any more.`,
+      facts: { ...failure.facts, certificate: this.name, key },
+      cause: failure,
+    })
+    return failure
   }
 
   async #holder(others: readonly Claim[]): Promise<HeldByOther> {
@@ -342,6 +372,10 @@ class HeldLease implements Lease {
 
   get until(): Date {
     return new Date(this.#claim.until)
+  }
+
+  get denied(): Failure | undefined {
+    return this.#contender.denied
   }
 
   held(): boolean {

@@ -266,6 +266,7 @@ export async function takeLease(
       // Nothing is begun within the margin, but an attach whose detach is done may still use half of it.
       held: () => lease.held() || lease.mayFinish(),
       release: () => lease.release(),
+      denied: () => lease.denied,
     },
   }
 }

@@ -1,4 +1,7 @@
 import { expect, it } from 'vitest'
+import { exitStatus, rotateUploads } from '../../shared/runtime/jobs.ts'
+import { TestCloud } from '../support/cloud.ts'
+import { faultProxy } from '../support/fault-proxy.ts'
 import { s3Server } from '../support/s3-server.ts'
 import { StoreFaultMatrix } from '../support/store-fault-matrix.ts'
 
@@ -38,6 +41,40 @@ it.skipIf(!s3)(
       expect(failed).toEqual([])
     } finally {
       await matrix.close()
+    }
+  },
+)
+
+it.skipIf(!s3)(
+  'where deleting below state/ is denied the rotation is done, and what to allow is told',
+  async () => {
+    const proxy = await faultProxy(s3!.endpoint)
+    const cloud = await TestCloud.start({ apig: ['api.shop.example'], roma: [] })
+    try {
+      proxy.plan((_, { method, url }) =>
+        method === 'DELETE' && url?.includes('/state/')
+          ? { status: 403, body: '<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>' }
+          : 'none',
+      )
+      const bucket = await s3!.freshBucket()
+      const accessKey = { id: s3!.accessKeyId, secret: s3!.secretAccessKey }
+      const store = { bucket, endpoint: proxy.endpoint, region: 'us-east-1', pathStyle: true, accessKey }
+      const wiring = await cloud.wire({ ...cloud.config(), store })
+      const { fullchainPem, privateKeyPem } = await cloud.issue()
+      await wiring.store.put('incoming/shop/both.pem', fullchainPem + privateKeyPem)
+      const report = await rotateUploads(wiring, cloud.parties(wiring), { byPerson: false })
+      expect(report.outcomes).toMatchObject([
+        { status: 'rotated' },
+        {
+          status: 'failed',
+          sentence: expect.stringMatching(/claims .*AccessDenied/),
+          failures: [{ code: 'lease.cannot-delete', next: expect.stringContaining('below state/') }],
+        },
+      ])
+      expect(exitStatus(report)).toBe(1)
+    } finally {
+      await cloud.close()
+      await proxy.close()
     }
   },
 )

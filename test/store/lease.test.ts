@@ -180,6 +180,33 @@ test('The claim of a holder that died is ignored after its instant, and cleared 
   expect(claims()).toEqual([])
 })
 
+test('Claims that nobody may delete are told, and do not pile up', async () => {
+  store.before = (operation) => {
+    if (operation === 'delete')
+      throw new Failure({ code: 'store.denied', kind: 'never', message: 'The DELETE was denied', next: 'n' })
+  }
+  let refusal: Failure | undefined
+  for (let run = 0; run < 150 && !refusal; run++) {
+    const lease = await take({ heartbeatMs: false }).catch((error: unknown) => error as Failure)
+    if (lease instanceof Failure) refusal = lease
+    else {
+      await lease.release()
+      expect(lease.denied).toMatchObject({ code: 'lease.cannot-delete', kind: 'never' })
+      expect(lease.denied?.next).toContain('state/')
+    }
+    await clock.advance(5 * 60 * second)
+  }
+  expect(refusal).toMatchObject({ code: 'lease.cannot-delete' })
+  expect(claims().length).toBeLessThan(130)
+  const before = claims().length
+  await acquireLease(store, 'shop', options()).catch(() => undefined)
+  expect(claims()).toHaveLength(before)
+  store.before = () => undefined
+  const lease = await take({ heartbeatMs: false })
+  await lease.release()
+  expect(lease.denied).toBeUndefined()
+})
+
 test('A holder that does not renew must stop before others may ignore its claim', async () => {
   const lease = await take({ heartbeatMs: false })
   await clock.advance(14_999)

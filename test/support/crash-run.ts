@@ -56,6 +56,7 @@ export async function leaseOn(store: Store, name: string, clock: VirtualClock): 
         stop()
         return lease.release()
       },
+      denied: () => lease.denied,
     },
   }
 }
