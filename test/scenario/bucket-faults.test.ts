@@ -6,7 +6,7 @@ import { s3Server } from '../support/s3-server.ts'
 import { StoreFaultMatrix } from '../support/store-fault-matrix.ts'
 
 /** Every n-th fault only, for a quick run; 1 tries them all. */
-const STEP = Number(process.env.STORE_FAULT_STEP ?? 41)
+const STEP = Number(process.env.STORE_FAULT_STEP ?? 53)
 const FROM = Number(process.env.STORE_FAULT_FROM ?? 0)
 
 const s3 = await s3Server()
