@@ -55,6 +55,10 @@ class World {
   }
 
   now = () => this.clock.eager.now()
+  /** Until when clients are served. */
+  get end(): Date {
+    return this.deployed?.notAfter as Date
+  }
   state = async () => JSON.parse((await read(this.store, 'renew/shop.json')) ?? '{}') as RenewState
 
   /** One tick of the timer: a renewal, and the rotation of what it delivered. */
@@ -81,6 +85,7 @@ class World {
   async #rotate({ delivered }: RenewalOutcome): Promise<void> {
     if (delivered === undefined || this.says === 'is away') return
     const { fingerprint, notBefore, notAfter } = delivered
+    const leaf = await read(this.store, 'incoming/shop/fullchain.pem')
     for (const { key } of await this.store.list('incoming/')) await this.store.delete(key)
     if (this.says) this.fates.set(fingerprint, { ...this.says, at: this.now().toISOString() })
     else
@@ -88,6 +93,7 @@ class World {
         ...this.leaf(fingerprint, 0, 0),
         notBefore: new Date(notBefore),
         notAfter: new Date(notAfter),
+        leaf,
       }
   }
 
@@ -113,10 +119,13 @@ describe('a renewed certificate that the rotation refuses', () => {
   afterEach(() => world.remove())
 
   test('silences nothing until what is served has ended and after it, and is ordered five times a week at most', async () => {
+    world.deployed = undefined
+    await world.tick()
     world.says = outside
     const first = await world.untilOrdered()
     expect(first.status).toBe('delivered')
-    const end = world.deployed?.notAfter as Date
+    const { end } = world
+    const polls = world.ca.polls.length
     const statuses = new Set<string>()
     while (world.now().getTime() < end.getTime() + 14 * day) {
       world.clock.advance(3 * hour)
@@ -129,11 +138,13 @@ describe('a renewed certificate that the rotation refuses', () => {
         expect(outcome.failing?.failure.message).toContain('the gateway did not like it')
     }
     expect([...statuses].sort(), 'never "not due"').toEqual(['delivered', 'failed', 'waiting'])
-    const at = world.ca.issued.map((one) => one.at.getTime())
+    const [, ...ordered] = world.ca.issued
+    const at = ordered.map((one) => one.at.getTime())
     const inOneWeek = at.map((from) => at.filter((one) => one >= from && one < from + week).length)
     expect(Math.max(...inOneWeek)).toBeLessThanOrEqual(5)
     expect(at.length, 'tried again and again, to the end').toBeGreaterThan(8)
     // RFC 9773, section 4.3.
+    expect(world.ca.polls.length, 'asked about what is in service').toBeGreaterThan(polls)
     expect(world.ca.polls.filter((poll) => poll > end)).toEqual([])
   }, 60_000)
 
