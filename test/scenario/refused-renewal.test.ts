@@ -42,6 +42,8 @@ describe.skipIf(pebbleMissing())('a renewed certificate that the rotation refuse
     // A chain whose next issuer is missing may still be completed by another object, for two minutes.
     expect(first.outcomes.map(({ status }) => status)).toEqual(['rotated', 'waiting'])
     expect(first.renewals).toMatchObject([{ status: 'delivered' }])
+    const planned = Date.parse((await state()).renewAt ?? '1970-01-01')
+    expect(planned, 'what waits is not in service').toBeLessThanOrEqual(world.clock.now().getTime())
     world.pass(3 * minute)
     const refused = await world.tick(untrusting)
     expect(refused.outcomes).toMatchObject([{ status: 'refused' }])
