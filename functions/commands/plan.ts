@@ -46,6 +46,7 @@ function render(
     for (const check of one.checks)
       if (check.result !== 'passed')
         lines.push(`    ${check.result}: ${check.message} ${paint('dim', `[${check.code}]`)}`)
+    for (const repair of one.repairs) lines.push(paint('dim', `    ${repair.message} [${repair.code}]`))
     one.steps.forEach((step, index) => {
       lines.push(`  ${String(index + 1).padStart(3)}. ${step.sentence}`)
     })

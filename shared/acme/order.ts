@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto'
 import { asFailure, Failure } from '../base/failure.ts'
-import { keys } from '../base/names.ts'
+import { deliveryDigest, keys } from '../base/names.ts'
 import type { Secret } from '../base/secret.ts'
 import { forgetAccountUrl, openAccount, reopenAccount, requireSecret } from './account.ts'
 import { orderInvalid, proveNames, takeDown } from './challenges.ts'
@@ -105,6 +105,7 @@ export async function deliver(
     leaf: leaf.toString(),
     key: record.key,
     certificate: record.certificate,
+    ...(record.delivery !== undefined && { delivery: record.delivery }),
     authority: id,
     at: context.clock.now().toISOString(),
   }
@@ -340,6 +341,7 @@ async function fetchCertificate(
     })
   }
   record.certificate = chain.endsWith('\n') ? chain : `${chain}\n`
+  record.delivery = deliveryDigest(key.reveal(), record.certificate)
   record.status = 'delivering'
   rememberIssuance(context.state, context.clock.now(), record.names, leaf)
   await context.save()

@@ -67,6 +67,8 @@ export interface RenewalParts {
   fateOf?: ((fingerprint: string) => Fate | undefined) | undefined
   /** The rotation's own checks of a bundle, as far as they need no gateway: whether it would be taken now. */
   judge?: ((certificatePem: string, key: Secret) => boolean | Promise<boolean>) | undefined
+  /** What would keep a new certificate from going into service; asked before one is ordered. */
+  obstacle?: (() => Promise<Failure | undefined>) | undefined
   /** Digest of the config that the rotation judges by. */
   config?: string | undefined
   /** After a rotation: only where it stands now; no CA is asked and nothing is ordered. */
@@ -172,6 +174,9 @@ class Tick {
       return this.#outcome('not-due', due, this.#restingText(due))
     }
     if (parts.lookOnly === true) return this.#outcome('waiting', due, `${parts.name} is due: ${due.reason}.`)
+    const obstacle = underWay ? undefined : await parts.obstacle?.()
+    if (obstacle) return await this.#hindered(due, obstacle)
+    this.#forgetObstacles()
     const again = await this.#deliverAgain()
     return again ? await this.#delivered(again, acceptedNow) : await this.#attempt(due)
   }
@@ -273,6 +278,32 @@ class Tick {
     delete this.#state.refusal
     await this.#save()
     return issued
+  }
+
+  /** A certificate that could not be used is not ordered: that would spend the CA's limits and hide what is wrong. */
+  async #hindered(due: Due, failure: Failure): Promise<RenewalOutcome> {
+    const { authorities, clock, name, random } = this.#parts
+    const [authority] = authorities
+    const now = clock.now()
+    if (authority) {
+      const id = authorityKey(authority)
+      const wait = nextWait(
+        now,
+        this.#state.waits[id],
+        failure,
+        requestDigest(this.#parts, authority),
+        random(),
+      )
+      this.#state.waits[id] = { ...wait, notBefore: now.toISOString(), obstacle: true }
+    }
+    await this.#save()
+    const sentence = `${name} is due and nothing was ordered: ${failure.message}. ${failure.next}`
+    return this.#outcome('failed', due, sentence, { failures: [failure.toJSON()] })
+  }
+
+  #forgetObstacles(): void {
+    for (const [id, { obstacle }] of Object.entries(this.#state.waits))
+      if (obstacle) delete this.#state.waits[id]
   }
 
   async #attempt(due: Due): Promise<RenewalOutcome> {

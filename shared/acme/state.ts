@@ -103,6 +103,8 @@ export interface OrderRecord {
   challenges: Record<string, ChallengeRecord>
   /** Leaf first; present from `delivering` on. */
   certificate?: string
+  /** Of key and chain, from `delivering` on. */
+  delivery?: string
 }
 
 export interface OrderWait {
@@ -137,6 +139,8 @@ export interface Wait {
   notBefore: string
   /** The CA gave a certificate, and the rotation did not take it: another order is no hurry. */
   refused?: true
+  /** Nothing was asked of the CA: something stands in the way of using what it would give. Looked at in every tick. */
+  obstacle?: true
   /** The CA itself named this instant (`Retry-After`): nobody overrides it. */
   asked?: string
   /** What was asked for: with another request the wait is over. */
@@ -145,6 +149,8 @@ export interface Wait {
 }
 
 export interface IssuedRecord {
+  /** Of the pair as it was dropped: nothing that lies beside it in `incoming/` is mixed with it. */
+  delivery?: string
   directory: string
   fingerprint: string
   names: string[]
@@ -205,4 +211,12 @@ export async function writeState(store: Store, state: RenewState): Promise<void>
 function parsed(bytes: Uint8Array): RenewState | undefined {
   const value = parseRecord(Buffer.from(bytes).toString('utf8'))
   return isRenewState(value) ? (value as unknown as RenewState) : undefined
+}
+
+/** Digest of the pair that was, or is being, dropped into `incoming/` last. */
+export async function deliveredDigest(store: Store, name: string): Promise<string | undefined> {
+  const object = await store.get(renewKeys.state(name))
+  const state = object && parsed(object.bytes)
+  const delivering = Object.values(state?.orders ?? {}).find(({ delivery }) => delivery !== undefined)
+  return delivering?.delivery ?? state?.issued?.delivery
 }

@@ -60,6 +60,11 @@ export function digestOf(...parts: (string | Uint8Array)[]): string {
   return hash.digest('hex').slice(0, 32)
 }
 
+/** What `renew/` notes of a pair before it is dropped into `incoming/`: tells it from whatever lies beside it there. */
+export function deliveryDigest(key: string | Uint8Array, chain: string | Uint8Array): string {
+  return digestOf('acme-delivery', key, chain)
+}
+
 /** The idempotency key of one step: the same bundle, step and target give the same key, whoever asks. */
 export function idempotencyKey(bundleDigest: string, step: string, target: string): string {
   return digestOf(bundleDigest, step, target)

@@ -43,6 +43,8 @@ export interface Bundle {
   privateKey: Secret | undefined
   /** CA for client certificates (mTLS), from `ca.crt` or `trusted-root-ca.pem`. */
   trustedRootCa: Certificate[]
+  /** CAs for client certificates that came with it and are not the one that `clientCa` or the state asks for. */
+  leftOutCa?: Certificate[]
   repairs: Repair[]
 }
 

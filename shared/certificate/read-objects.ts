@@ -1,5 +1,5 @@
 import { digestOf } from '../base/names.ts'
-import type { Bundle, CheckResult, Reading, Repair, UploadedObject } from './bundle.ts'
+import type { Bundle, Certificate, CheckResult, Reading, Repair, UploadedObject } from './bundle.ts'
 import { examine, type Found, type FoundObject, type ReadOptions } from './found.ts'
 import { TooMuchWork, type Work } from './limits.ts'
 import { issuersOf, orderChain, unique } from './order-chain.ts'
@@ -276,17 +276,26 @@ function toBundle(
   trustedRootCa: readonly X509[],
   repairs: Repair[],
 ): Bundle {
-  const ders = [leaf, ...chain].map((certificate) => certificate.certificate.der)
-  return {
-    digest: digestOf(
-      ...ders,
-      'trusted-root-ca',
-      ...trustedRootCa.map((certificate) => certificate.certificate.der),
-    ),
+  const bundle: Bundle = {
+    digest: '',
     leaf: leaf.certificate,
     chain: chain.map((certificate) => certificate.certificate),
     privateKey: key?.pkcs8,
-    trustedRootCa: trustedRootCa.map((certificate) => certificate.certificate),
+    trustedRootCa: [],
     repairs,
   }
+  return withTrustedRootCa(
+    bundle,
+    trustedRootCa.map((certificate) => certificate.certificate),
+  )
+}
+
+/** The same bundle with another CA for client certificates, which its digest tells. */
+export function withTrustedRootCa(bundle: Bundle, trustedRootCa: Certificate[]): Bundle {
+  const digest = digestOf(
+    ...[bundle.leaf, ...bundle.chain].map(({ der }) => der),
+    'trusted-root-ca',
+    ...trustedRootCa.map(({ der }) => der),
+  )
+  return { ...bundle, trustedRootCa, digest }
 }

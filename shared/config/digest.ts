@@ -7,8 +7,8 @@ import type { CertificateConfig } from './schema.ts'
  * changes; who is told, when it is renewed and how long leftovers stay do not count.
  */
 export function configDigest(certificate: CertificateConfig): string {
-  const { gateways, push, trust, password, allowDowngrade, maxCertificates } = certificate
-  return digestOf(canonical({ gateways, push, trust, password, allowDowngrade, maxCertificates }))
+  const { gateways, push, trust, clientCa, password, allowDowngrade, maxCertificates } = certificate
+  return digestOf(canonical({ gateways, push, trust, clientCa, password, allowDowngrade, maxCertificates }))
 }
 
 /** JSON with sorted names, so that reordering the file changes nothing; a secret counts by its hash. */

@@ -1,7 +1,7 @@
 import { domainToASCII } from 'node:url'
 import { CERTIFICATE_NAME, isCertificateName } from '../base/names.ts'
 import { endpointsFor, isOpenTelekomCloud } from './endpoints.ts'
-import type { AcmeConfig, CertificateConfig, Config, DomainConfig } from './schema.ts'
+import type { AcmeConfig, CertificateConfig, Config, DomainConfig, GatewayConfig } from './schema.ts'
 import { type Path, type Problem, printable, printPath } from './source.ts'
 
 /** The sections that the schema accepted; the others have been reported already. */
@@ -134,6 +134,14 @@ function certificateProblems(name: string, certificate: CertificateConfig, secti
         write: `write cloud.endpoints.${gateway.flavour} if you have it there`,
       })
     }
+    if (certificate.clientCa !== undefined && !canHoldClientCa(gateway)) {
+      problems.push({
+        path: at,
+        wrong:
+          'cannot hold the CA that clientCa names: global certificates and strategy add of APIG take none',
+        write: 'write scope: instance with strategy rebind or update, or take clientCa out',
+      })
+    }
     gateway.domains.forEach((domain, d) => {
       const problem = hostProblem(hostOf(domain))
       if (problem) problems.push({ path: [...at, 'domains', d], ...problem })
@@ -159,6 +167,11 @@ function certificateProblems(name: string, certificate: CertificateConfig, secti
   if (certificate.renew)
     problems.push(...renewProblems([...path, 'renew'], certificate.renew, certificate, hasCloud))
   return problems
+}
+
+/** "Add certificate to a domain" of APIG has three fields, none of them for a CA. */
+function canHoldClientCa({ flavour, scope, strategy }: GatewayConfig): boolean {
+  return !(scope === 'global' && strategy !== 'update') && !(strategy === 'add' && flavour === 'apig')
 }
 
 function renewProblems(

@@ -167,12 +167,22 @@ const trust = z.union([
   z.strictObject({ private: z.string().min(1).describe('PEM file with the roots') }),
 ])
 
+/** SHA-256 of a certificate as people write it, in hex with or without colons; another text is the name of a file. */
+export const FINGERPRINT = /^(?:sha256:)?[0-9a-f]{2}(?::?[0-9a-f]{2}){31}$/i
+const fingerprint = z.string().regex(FINGERPRINT, 'expected a SHA-256 fingerprint: 64 hex digits')
+
 const certificate = z.strictObject({
   gateways: z.array(gateway).default([]),
   push: z.array(push).default([]),
   trust: trust
     .default('any')
     .describe('Which root the chain must reach: public, any, or { private: roots.pem }'),
+  clientCa: z
+    .union([z.string().min(1), z.array(fingerprint).min(1), z.literal(false)])
+    .optional()
+    .describe(
+      'CA for client certificates: a PEM file, the SHA-256 fingerprints of what the bundle brings, or false for none; default: it stays what it was',
+    ),
   password: secret.optional().describe('Opens an encrypted key or a PKCS#12'),
   allowDowngrade: z
     .boolean()

@@ -1,4 +1,5 @@
 import type { Bundle } from '../certificate/bundle.ts'
+import type { ClientCaFacts } from './client-ca.ts'
 import type { Upload } from './incoming.ts'
 import type { Journal } from './journal.ts'
 import { factsOf } from './material.ts'
@@ -13,6 +14,7 @@ export interface Attempt {
   lease: HeldLease
   journal: Journal
   upload: Upload
+  clientCa: ClientCaFacts
   begunAt: Date
 }
 

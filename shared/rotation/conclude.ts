@@ -2,6 +2,7 @@ import { bundleFolder, keys } from '../base/names.ts'
 import { printableJson } from '../base/printable.ts'
 import type { Bundle } from '../certificate/bundle.ts'
 import { putCertain } from '../store/certain.ts'
+import { CLIENT_CA } from './delivered.ts'
 import type { Upload } from './incoming.ts'
 import type { Journal } from './journal.ts'
 import { copyUnread, removeSources } from './move.ts'
@@ -53,7 +54,8 @@ export async function conclude(
   state.moving = { to: `${base}${folder}/`, digest, sources: upload.sources, copied: false }
   await journal.save()
 
-  const deployed = conclusion.deployed ? { ...conclusion.deployed, folder } : undefined
+  const clientCa = conclusion.bundle?.trustedRootCa.map(({ fingerprint }) => fingerprint) ?? []
+  const deployed = conclusion.deployed ? { ...conclusion.deployed, folder, clientCa } : undefined
   const objects = await copyBundle(job, parties, conclusion, state.moving.to)
   const created = state.created.filter((certificate) => certificate.digest === digest)
   await putCertain(
@@ -125,21 +127,21 @@ async function copyBundle(job: Job, parties: Parties, conclusion: Conclusion, to
   for (const { name, bytes } of upload.objects) if (!isOwnNote(name, bytes)) await put(placeFor(name), bytes)
   await copyUnread(parties.store, upload, keys.incoming(job.name), to)
   names.push(...upload.unread.map(({ key }) => key.slice(keys.incoming(job.name).length)))
-  // The next rotation finds the CA here: where this bundle had none, it was taken over from its predecessor.
+  // The next rotation finds the CA here, whether or not it is the one that came with the bundle.
   const brought = upload.objects.some(({ name }) => /(^|\/)(trusted-root-ca\.pem|ca\.crt)$/i.test(name))
-  if (conclusion.to === 'deployed' && clientCa && !brought) await put(CLIENT_CA, clientCa)
+  if (conclusion.to === 'deployed' && clientCa) await put(brought ? OTHER_CLIENT_CA : CLIENT_CA, clientCa)
   return names
 }
 
 /** In a directory a folder of an upload that is called like a file of ours would keep that from being written. */
 function placeFor(name: string): string {
   const [first, ...rest] = name.split('/')
-  return rest.length > 0 && [CLIENT_CA, ...NOTES].includes(first!) ? `objects/${name}` : name
+  return rest.length > 0 && ['client-ca', CLIENT_CA, ...NOTES].includes(first!) ? `objects/${name}` : name
 }
 
 /** What this tool puts beside the copies of an upload, or in their place. */
 const CHAIN = 'fullchain.pem'
-const CLIENT_CA = 'trusted-root-ca.pem'
+const OTHER_CLIENT_CA = `client-ca/${CLIENT_CA}`
 const NOTES = ['README.txt', 'result.json']
 
 /** Came back with a bundle that was copied out of `rejected/`; beside the new result it would tell an old story. */
@@ -152,7 +154,8 @@ async function removeCopies(job: Job, parties: Pick<Parties, 'store'>, move: Mov
   const from = keys.incoming(job.name)
   const names = new Set(move.sources.map(({ key }) => placeFor(key.slice(from.length))))
   // What tells the folder for one of ours goes last.
-  for (const name of [...names, CHAIN, CLIENT_CA, ...NOTES]) await parties.store.delete(`${move.to}${name}`)
+  for (const name of [...names, CHAIN, CLIENT_CA, OTHER_CLIENT_CA, ...NOTES])
+    await parties.store.delete(`${move.to}${name}`)
 }
 
 function resultFile(

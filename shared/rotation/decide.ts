@@ -1,6 +1,7 @@
 import type { Bundle, CheckResult, UploadedObject } from '../certificate/bundle.ts'
 import type { Served, Verdict } from '../certificate/verdict.ts'
 import type { Attempt } from './attempt.ts'
+import { withClientCa } from './client-ca.ts'
 import { readOptions } from './incoming.ts'
 import { judgeOf } from './judged.ts'
 import type { GatewayView } from './look.ts'
@@ -29,7 +30,7 @@ export async function decide(attempt: Attempt): Promise<Decision> {
     if (rest) return { kind: 'wait', ...rest, found: namesOf(upload) }
     return { kind: isHalfReplaced(problems) ? 'torn' : 'refuse', checks: problems }
   }
-  const { bundle } = reading
+  const bundle = withClientCa(reading.bundle, attempt.clientCa)
   const known = refusedBefore(attempt, bundle)
   if (known) return { kind: 'refuse', checks: [known], bundle }
   const verdict = await judgeBundle(job, parties, bundle, configuredHosts(job))

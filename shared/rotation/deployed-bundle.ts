@@ -1,5 +1,6 @@
 import { keys } from '../base/names.ts'
 import type { Bundle, UploadedObject } from '../certificate/bundle.ts'
+import { withTrustedRootCa } from '../certificate/read-objects.ts'
 import { contradiction, getListed } from '../store/certain.ts'
 import { readOptions } from './incoming.ts'
 import type { Job, Parties } from './parties.ts'
@@ -12,14 +13,21 @@ import type { Deployed } from './state.ts'
 export async function previousBundle(
   job: Pick<Job, 'name' | 'config' | 'trust'>,
   parties: Pick<Parties, 'store' | 'clock' | 'reader'>,
-  deployed: Pick<Deployed, 'folder' | 'fingerprint'> | undefined,
+  deployed: Pick<Deployed, 'folder' | 'fingerprint' | 'clientCa'> | undefined,
 ): Promise<Bundle | undefined> {
   if (!deployed) return undefined
   const objects = await deployedObjects(job.name, parties, deployed)
   const reading = await parties.reader.read(objects, readOptions(job, parties))
-  return reading.kind === 'complete' && reading.bundle.leaf.fingerprint === deployed.fingerprint
-    ? reading.bundle
-    : undefined
+  if (reading.kind !== 'complete' || reading.bundle.leaf.fingerprint !== deployed.fingerprint)
+    return undefined
+  const { bundle } = reading
+  const { clientCa } = deployed
+  if (!clientCa) return bundle
+  // The folder holds the whole upload, and what came with it may have been left out.
+  return withTrustedRootCa(
+    bundle,
+    bundle.trustedRootCa.filter(({ fingerprint }) => clientCa.includes(fingerprint)),
+  )
 }
 
 /** What lies beside the result of a rotation. */

@@ -8,6 +8,7 @@ import type { Manager } from '../manager/port.ts'
 import type { Probe } from '../probe/port.ts'
 import type { BundleReader } from '../reader/port.ts'
 import type { Store } from '../store/port.ts'
+import type { ClientCaSetting } from './client-ca.ts'
 import type { ProgressEvent } from './progress.ts'
 
 /** The time an invocation has left. After `signal` nothing new is begun; what is begun is brought to its end. */
@@ -57,6 +58,10 @@ export interface Job {
   configDigest: string
   /** What other certificates list at the gateways of this one. */
   listedElsewhere: { certificate: string; gateway: string; domain: DomainConfig }[]
+  /** `clientCa` with its file read; undefined where the config does not say. */
+  clientCa: ClientCaSetting | undefined
+  /** Digest of the pair that a renewal has dropped into `incoming/` and that has not left it, as `renew/` says. */
+  delivered?: () => Promise<string | undefined>
   /** Roots for the verdict, read by the wiring. */
   trust: Trust
   concurrency: number

@@ -1,6 +1,8 @@
-import type { CheckResult } from '../certificate/bundle.ts'
+import type { CheckResult, Repair } from '../certificate/bundle.ts'
 import { findingsOf } from './attach-habit.ts'
+import { clientCaFacts, requireClientCa, withClientCa } from './client-ca.ts'
 import { judgeInPlace } from './decide.ts'
+import { asDelivered } from './delivered.ts'
 import { collectUpload, isEmpty } from './incoming.ts'
 import { emptyState, readState } from './journal.ts'
 import { lookAtGateways, probeBefore } from './look.ts'
@@ -25,6 +27,8 @@ export interface Preview {
   sentence: string
   bundle?: BundleFacts
   checks: CheckResult[]
+  /** What was put right by itself, and which CA for client certificates is used where that is a question. */
+  repairs: Repair[]
   steps: PlannedStep[]
   /** What the gateways were seen to do in earlier rotations. */
   gateways: GatewayFinding[]
@@ -32,8 +36,9 @@ export interface Preview {
 
 /** Looks at everything a rotation looks at, without the lease and without changing anything. */
 export async function preview(job: Job, parties: Parties): Promise<Preview> {
-  const base = { certificate: job.name, checks: [], steps: [], gateways: [] }
-  const upload = await collectUpload(parties, job.name, parties.deadline.signal)
+  const base = { certificate: job.name, checks: [], repairs: [], steps: [], gateways: [] }
+  const found = await collectUpload(parties, job.name, parties.deadline.signal)
+  const upload = await asDelivered(job, found)
   if (isEmpty(upload))
     return { ...base, decision: 'no bundle', sentence: `nothing lies in incoming/${job.name}/` }
   const reading = await readUpload(upload, job, parties)
@@ -50,21 +55,35 @@ export async function preview(job: Job, parties: Parties): Promise<Preview> {
       sentence: reading.problems[0]?.message ?? 'unreadable',
       checks: reading.problems,
     }
-  const { bundle } = reading
+  const state = (await readState(job.name, parties)) ?? emptyState(job.name)
+  const bundle = withClientCa(reading.bundle, await clientCaFacts(job, parties, state.deployed))
+  const { repairs } = bundle
   const views = await lookAtGateways(job, parties)
   await probeBefore(views, parties)
   const verdict = await judgeInPlace(job, parties, bundle, views)
   const facts = factsOf(bundle)
   const refusal = verdict.checks.find((check) => check.result === 'refused')
   if (refusal)
-    return { ...base, decision: 'refuse', sentence: refusal.message, bundle: facts, checks: verdict.checks }
-  const state = (await readState(job.name, parties)) ?? emptyState(job.name)
+    return {
+      ...base,
+      decision: 'refuse',
+      sentence: refusal.message,
+      bundle: facts,
+      checks: verdict.checks,
+      repairs,
+    }
+  requireClientCa(
+    job,
+    bundle,
+    views.flatMap((view) => view.domains),
+  )
   const { plan } = await makePlan(job, parties, { state }, facts, views)
   const steps = plan.steps.map((step) => ({ step: step.kind, key: step.key, sentence: sentenceFor(step) }))
   return {
     ...base,
     bundle: facts,
     checks: verdict.checks,
+    repairs,
     steps,
     gateways: findingsOf(
       state,

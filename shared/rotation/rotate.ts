@@ -1,9 +1,10 @@
 import { findingsOf } from './attach-habit.ts'
 import { type Attempt, about, outcomeOf } from './attempt.ts'
 import { beginRun, supersede } from './begin.ts'
-import { withClientCa } from './client-ca.ts'
+import { clientCaFacts, requireClientCa } from './client-ca.ts'
 import { finishMove } from './conclude.ts'
 import { decide, judgeInPlace } from './decide.ts'
+import { asDelivered } from './delivered.ts'
 import { closeGaps } from './gap.ts'
 import { collectUpload, isEmpty } from './incoming.ts'
 import { openJournal } from './journal.ts'
@@ -49,19 +50,19 @@ export async function rotate(job: Job, parties: Parties): Promise<Outcome[]> {
     // A bundle that arrived while another was being rotated is taken up at once, under the same lease.
     while (!stop.aborted) {
       const begunAt = parties.clock.now()
-      const upload = await collectUpload(parties, job.name, stop).catch(unlessOutOfTime)
-      if (upload instanceof OutOfTime) {
-        outcomes.push(
-          outcomeOf({ job, parties, begunAt }, { status: 'unfinished', sentence: upload.message }),
-        )
+      const found = await collectUpload(parties, job.name, stop).catch(unlessOutOfTime)
+      if (found instanceof OutOfTime) {
+        outcomes.push(outcomeOf({ job, parties, begunAt }, { status: 'unfinished', sentence: found.message }))
         break
       }
+      const upload = await asDelivered(job, found)
       const sources = JSON.stringify([upload.sources, upload.unfinished])
       if (isEmpty(upload)) await forgetWaiting(journal)
       // The same objects again: the store took their deletion and did not carry it out.
       if (isEmpty(upload) || sources === seen) break
       seen = sources
-      const attempt = { job, parties, lease, journal, upload, begunAt }
+      const clientCa = await clientCaFacts(job, parties, journal.state.deployed)
+      const attempt = { job, parties, lease, journal, upload, clientCa, begunAt }
       const outcome = await rotateUpload(attempt, outcomes)
       outcomes.push(outcome)
       if (outcome.status === 'waiting' || outcome.status === 'unfinished') break
@@ -91,7 +92,7 @@ async function rotateUpload(attempt: Attempt, outcomes: Outcome[]): Promise<Outc
     return await refuse(attempt, decision.checks, decision.bundle)
   if (decision.kind === 'too early') return stillWaiting(attempt, decision.bundle, decision.wait)
 
-  let { bundle } = decision
+  const { bundle } = decision
   const { leaf } = bundle
   const until = leaf.notAfter.toISOString().slice(0, 10)
   const sentence = `${leaf.commonName || leaf.names[0]}, ${leaf.algorithm}, valid until ${until}`
@@ -101,7 +102,11 @@ async function rotateUpload(attempt: Attempt, outcomes: Outcome[]): Promise<Outc
     await probeBefore(views, parties)
     const verdict = await judgeInPlace(job, parties, bundle, views)
     if (verdict.decision === 'refuse') return await refuse(attempt, verdict.checks, bundle)
-    bundle = await withClientCa(job, parties, journal.state.deployed, bundle, views)
+    requireClientCa(
+      job,
+      bundle,
+      views.flatMap((view) => view.domains),
+    )
     const made = await makePlan(job, parties, journal, factsOf(bundle), views)
     const { plan } = made
     await requireUpdatable(job, parties, plan, views, bundle, journal.state)

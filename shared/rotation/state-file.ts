@@ -74,8 +74,14 @@ function isCreated(name: string, value: unknown): value is CreatedCertificate {
 
 function isDeployed(value: unknown): value is Deployed {
   if (!isTexts(value, 'digest', 'fingerprint', 'at', 'folder', 'notBefore', 'notAfter')) return false
-  const { digest, folder, chain, names } = value
-  return isDigest(digest) && isBundleFolder(folder) && isStrings(chain) && isStrings(names)
+  const { digest, folder, chain, names, clientCa } = value
+  return (
+    isDigest(digest) &&
+    isBundleFolder(folder) &&
+    isStrings(chain) &&
+    isStrings(names) &&
+    (clientCa === undefined || isStrings(clientCa))
+  )
 }
 
 /** The folder is that of the bundle it says, and everything it lists lies in this certificate's `incoming/`. */

@@ -162,6 +162,8 @@ export interface Deployed extends BundleFacts {
   at: string
   /** Folder under `deployed/`. */
   folder: string
+  /** SHA-256 of the CA for client certificates, none where it had none; 0.1.0 did not say. */
+  clientCa?: string[]
 }
 
 export interface CreatedCertificate {

@@ -90,6 +90,20 @@ export async function domainsSeen(
   return seen
 }
 
+/** The configured domains as their gateways list them; what cannot be read is left out. */
+export async function bindingsListed({ config }: Pick<Job, 'config'>, listsOf: ListsOf) {
+  const found = await Promise.all(
+    config.gateways.map(async (gateway) => {
+      const lists = await listsOf(gateway)
+      return gateway.domains.flatMap((wanted) => {
+        const binding = lists && findListed(wanted, lists.domains)
+        return binding ? [{ host: binding.host, binding }] : []
+      })
+    }),
+  )
+  return found.flat()
+}
+
 /** Certificates that this tool has had in service, or has tried to put there. */
 export function bundlesOf({ deployed, outcomes }: RotationState): BundleFacts[] {
   const all = [deployed, ...outcomes.map(({ bundle }) => bundle)]

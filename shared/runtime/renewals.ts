@@ -8,7 +8,7 @@ import { inParallel } from '../rotation/parallel.ts'
 import type { Parties } from '../rotation/parties.ts'
 import type { RenewalFacts } from '../watch/facts.ts'
 import type { Wiring } from '../wire/cloud.ts'
-import { domainsSeen, gatewayLists, type ListsOf } from './in-service.ts'
+import { bindingsListed, domainsSeen, gatewayLists, type ListsOf } from './in-service.ts'
 import { type JobReport, notLookedAt } from './jobs.ts'
 
 /** Orders side by side; a CA's rate limits are per account, not per moment. */
@@ -140,7 +140,9 @@ async function renewOne(
     const { state } = journal
     const job = await wiring.job(name, false)
     const domains = await domainsSeen(job, parties, state, listsOf)
-    const outcome = await renewal.renew({ state, job, domains, lookOnly, again }, answer.lease.signal)
+    const bindings = await bindingsListed(job, listsOf)
+    const before = { state, job, domains, bindings, lookOnly, again }
+    const outcome = await renewal.renew(before, answer.lease.signal)
     // What waits for its rotation is not in service: until it is, the instant of what clients are served holds.
     const { renewAt, waiting, failing } = outcome
     if (!waiting && state.renewAt !== renewAt) {

@@ -230,6 +230,12 @@ function rotatedNotice(
       renewAt === undefined
         ? 'Nothing until it nears its end.'
         : `It is renewed by itself from ${instantText(renewAt)} on.`,
-    action: '',
+    action: clientCaWords(outcome),
   }
+}
+
+/** Who may come in is for people to know: a CA for client certificates that was taken over, changed or left out. */
+function clientCaWords(outcome: CertificateFacts['concluded']): string {
+  const notes = outcome?.repairs.filter(({ code }) => code.startsWith('client-ca-')) ?? []
+  return notes.map(({ message }) => message).join(' ')
 }

@@ -1,12 +1,13 @@
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
+import { deliveredDigest } from '../acme/state.ts'
 import { type Clock, second } from '../base/clock.ts'
 import { Failure } from '../base/failure.ts'
 import type { Log } from '../base/log.ts'
-import { readTrust, type Trust } from '../certificate/trust.ts'
+import { readTrust, rootsFromPem, type Trust } from '../certificate/trust.ts'
 import { configDigest } from '../config/digest.ts'
 import { type Endpoints, endpointsFor } from '../config/endpoints.ts'
-import type { CertificateConfig, Config, GatewayConfig } from '../config/schema.ts'
+import { type CertificateConfig, type Config, FINGERPRINT, type GatewayConfig } from '../config/schema.ts'
 import { flavours } from '../gateway/flavours.ts'
 import { createGateway } from '../gateway/http.ts'
 import type { Gateway } from '../gateway/port.ts'
@@ -27,6 +28,7 @@ import type { Channels } from '../notify/channels.ts'
 import { createProbe } from '../probe/tls.ts'
 import { createWorkerReader } from '../reader/in-worker.ts'
 import type { BundleReader } from '../reader/port.ts'
+import type { ClientCaSetting } from '../rotation/client-ca.ts'
 import { gatewayKey } from '../rotation/look.ts'
 import type { Deadline, Job, LeaseAnswer, Parties } from '../rotation/parties.ts'
 import type { ProgressEvent } from '../rotation/progress.ts'
@@ -184,6 +186,8 @@ export async function openWiring(options: WiringOptions): Promise<Wiring> {
         config: certificate,
         configDigest: configDigest(certificate),
         listedElsewhere: listedElsewhere(name, certificates),
+        clientCa: await clientCaOf(certificate, options.folder),
+        ...(certificate.renew ? { delivered: () => deliveredDigest(store, name) } : {}),
         trust: await trust,
         concurrency: config.concurrency,
         servedWithinMs: config.servedWithin,
@@ -274,20 +278,45 @@ export async function takeLease(
 async function trustOf(certificate: CertificateConfig, folder: string): Promise<Trust> {
   const { trust } = certificate
   if (typeof trust === 'string') return readTrust(trust)
-  const path = resolve(folder, trust.private)
-  let pem: Uint8Array
+  return readTrust({ private: await readPem('trust.private', trust.private, folder) })
+}
+
+async function clientCaOf(
+  { clientCa }: CertificateConfig,
+  folder: string,
+): Promise<ClientCaSetting | undefined> {
+  if (clientCa === undefined) return undefined
+  if (clientCa === false) return 'none'
+  if (typeof clientCa !== 'string' || FINGERPRINT.test(clientCa)) {
+    const plain = (one: string) =>
+      one
+        .replace(/^sha256:/i, '')
+        .replaceAll(':', '')
+        .toLowerCase()
+    return { fingerprints: [clientCa].flat().map(plain) }
+  }
+  const certificates = rootsFromPem(new TextDecoder().decode(await readPem('clientCa', clientCa, folder)))
+  if (certificates.length > 0) return { certificates }
+  throw new Failure({
+    code: 'config.unreadable-file',
+    kind: 'never',
+    message: `clientCa names ${clientCa}, which holds no certificate in PEM that can be read`,
+    next: 'Put the CERTIFICATE blocks of the CA into that file, or write its SHA-256 fingerprint.',
+  })
+}
+
+async function readPem(field: string, file: string, folder: string): Promise<Uint8Array> {
   try {
-    pem = await readFile(path)
+    return await readFile(resolve(folder, file))
   } catch (cause) {
     throw new Failure({
       code: 'config.unreadable-file',
       kind: 'never',
-      message: `trust.private names ${trust.private}, which cannot be read`,
-      next: 'Put the PEM file with the roots there; the path is relative to rotation.yaml.',
+      message: `${field} names ${file}, which cannot be read`,
+      next: 'Put the PEM file there; the path is relative to rotation.yaml.',
       cause,
     })
   }
-  return readTrust({ private: pem })
 }
 
 interface Cloud {

@@ -11,12 +11,13 @@ import { Failure } from '../base/failure.ts'
 import { createDns01Solver } from '../dns/dns-01.ts'
 import { createHuaweiDns } from '../dns/huaweicloud.ts'
 import { createDnsLookup } from '../dns/propagation.ts'
+import { clientCaObstacle } from '../rotation/client-ca.ts'
 import { wouldAccept } from '../rotation/decide.ts'
 import { previousBundle } from '../rotation/deployed-bundle.ts'
 import { fateOf } from '../rotation/fate.ts'
 import type { Job, Parties } from '../rotation/parties.ts'
 import type { RotationState } from '../rotation/state.ts'
-import { bundlesOf, leafOf } from '../runtime/in-service.ts'
+import { type bindingsListed, bundlesOf, leafOf } from '../runtime/in-service.ts'
 import type { Wiring } from './cloud.ts'
 
 /** What is known of one certificate before it is renewed. */
@@ -24,6 +25,8 @@ export interface BeforeRenewal {
   state: RotationState
   job: Job
   domains: readonly DomainSeen[]
+  /** Its domains as their gateways list them. */
+  bindings: Awaited<ReturnType<typeof bindingsListed>>
   /** Only see where it stands: nothing is asked of a CA and nothing ordered. */
   lookOnly: boolean
   /** Looked at before in this tick: that it goes on is no news. */
@@ -72,7 +75,7 @@ export async function openRenewals(wiring: Wiring, parties: Parties): Promise<Op
   }
 
   return {
-    async renew({ state, job, domains, lookOnly, again }, lease) {
+    async renew({ state, job, domains, bindings, lookOnly, again }, lease) {
       const { name, config } = job
       const { deployed } = state
       // Renewal information asks by the leaf's own identifiers.
@@ -98,6 +101,7 @@ export async function openRenewals(wiring: Wiring, parties: Parties): Promise<Op
             { name: 'fullchain.pem', bytes: text(certificatePem) },
             { name: 'privkey.pem', bytes: text(key.reveal()) },
           ]),
+        obstacle: () => clientCaObstacle(job, parties, deployed, bindings),
         config: job.configDigest,
         lookOnly,
         progress: ({ kind, sentence }) => {

@@ -1,3 +1,5 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { SeedInput } from '../../emulator/seed.ts'
 import { APIG, ROMA } from '../support/cloud.ts'
@@ -45,8 +47,11 @@ describe('client verification', () => {
       roma: [],
       [flavour]: hosts,
       seed: seed(flavour, withCa),
+      certificate: { clientCa: 'roots.pem' },
       ...options,
     })
+    const ca = (await story.cloud.emulator.root).certificatePem
+    await writeFile(join(story.cloud.folder, 'roots.pem'), ca)
     if (withCa) story.cloud.emulator.bind(hosts[1]!, certificateOf(hosts[1]!))
     expect(story.flags()).toEqual(withCa ? { [hosts[0]!]: true, [hosts[1]!]: true } : off)
   }
@@ -59,12 +64,8 @@ describe('client verification', () => {
       body: JSON.stringify({ host, certificateId: certificateOf(host), clientVerification }),
     })
   }
-  const withCa = async () => {
-    const bundle = await story.drop()
-    const ca = (await story.cloud.emulator.root).certificatePem
-    await story.cloud.store.put('incoming/shop/trusted-root-ca.pem', ca)
-    return bundle
-  }
+  /** The CA comes from the config, the bundle brings none. */
+  const withCa = () => story.drop()
   const everyCertificateHasCa = (fingerprint: string) =>
     story.cloud.emulator
       .state()
@@ -123,9 +124,9 @@ describe('client verification', () => {
     await begin('apig')
     await withCa()
     await story.tick()
+    await story.configure({ certificate: { clientCa: undefined } })
     for (const round of [1, 2, 3]) {
       story.clock.advance(2000)
-      await story.cloud.store.delete('incoming/shop/trusted-root-ca.pem')
       const bundle = await story.drop()
       expect((await story.tick())[0], `round ${round}`).toMatchObject({ status: 'rotated' })
       expect(story.flags()).toEqual({ 'a.shop.example': true, 'b.shop.example': true })
@@ -149,7 +150,7 @@ describe('client verification', () => {
   })
 
   it('is kept where an update without a CA would drop it: the rotation says so before it touches anything', async () => {
-    await begin('apig', { gateway: { strategy: 'update', updateWithoutWayBack: true } })
+    await begin('apig', { certificate: {}, gateway: { strategy: 'update', updateWithoutWayBack: true } })
     await story.drop()
     expect((await story.tick())[0]).toMatchObject({
       status: 'failed',
@@ -159,8 +160,13 @@ describe('client verification', () => {
   })
 
   it('that strategy add of APIG cannot keep is said before anything is touched', async () => {
-    await begin('apig', { gateway: { strategy: 'add' } })
+    await begin('apig')
     await withCa()
+    expect((await story.tick())[0]).toMatchObject({ status: 'rotated' })
+    await story.configure({ certificate: { clientCa: undefined }, gateway: { strategy: 'add' } })
+    story.cloud.emulator.clearCalls()
+    story.clock.advance(2000)
+    await story.drop()
     expect((await story.tick())[0]).toMatchObject({
       status: 'failed',
       failures: [{ code: 'bundle.client-ca-not-possible' }],

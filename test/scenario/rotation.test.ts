@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { rootsFromPem } from '../../shared/certificate/trust.ts'
 import type { Outcome } from '../../shared/rotation/state.ts'
 import { rotateUploads } from '../../shared/runtime/jobs.ts'
 import { type Bundle, TestCloud } from '../support/cloud.ts'
@@ -128,7 +129,7 @@ describe('a rotation', () => {
     expect(missing).toMatchObject({ status: 'failed', failures: [{ code: 'bundle.client-ca-missing' }] })
     expect(cloud.effects()).toEqual({})
     await cloud.store.put('incoming/shop/trusted-root-ca.pem', ca)
-    const [outcome] = await rotate()
+    const [outcome] = await rotate(cloud.config({ clientCa: rootsFromPem(ca)[0]!.fingerprint }))
     expect(outcome).toMatchObject({ status: 'rotated' })
     expect(cloud.emulator.state().bindings[0]).toMatchObject({ clientVerification: true })
     expect(
