@@ -34,7 +34,9 @@ export async function run(args: string[]): Promise<number> {
         } else {
           const names = await namesWithUploads(wiring.store)
           const report =
-            names.length > 0 ? await rotateUploads(wiring, parties, { names, byPerson: false }) : undefined
+            names.length > 0
+              ? await rotateUploads(wiring, parties, { names, byPerson: false, rounds: 1 })
+              : undefined
           const news = report?.outcomes.some(({ status }) => status !== 'waiting')
           if (report && news) tell('rotate', report, values)
         }

@@ -30,12 +30,19 @@ import type { Outcome } from './state.ts'
 import { requireUpdatable } from './update.ts'
 import { forgetWaiting, partOldHalf, waitForRest } from './waiting.ts'
 
+/** How many bundles of one certificate are taken up before others have their turn, and whether that cut it short. */
+export interface Turn {
+  /** At least two: the second look finds out whether the store has deleted what was moved. */
+  bundles: number
+  more: boolean
+}
+
 /**
  * One certificate, from whatever lies in `incoming/<name>/` to every domain serving it:
  * lease → close gaps → bundle → verdict → look → plan → run → outcome. Returns what came of each bundle it
  * found; nothing at all where nothing lay there. Throws only where not even the outcome could be written.
  */
-export async function rotate(job: Job, parties: Parties): Promise<Outcome[]> {
+export async function rotate(job: Job, parties: Parties, turn?: Turn): Promise<Outcome[]> {
   if (await nothingToDo(job, parties)) return []
   const answer = await parties.lease(job.name)
   if (!answer.held) return [heldElsewhere(job, parties, answer.heldBy, answer.until)]
@@ -67,6 +74,10 @@ export async function rotate(job: Job, parties: Parties): Promise<Outcome[]> {
       outcomes.push(outcome)
       if (outcome.status === 'waiting' || outcome.status === 'unfinished') break
       if (outcome.status === 'failed' && journal.state.retry) break
+      if (turn && --turn.bundles <= 0) {
+        turn.more = true
+        break
+      }
     }
   } finally {
     await lease.release()

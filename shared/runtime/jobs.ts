@@ -22,16 +22,23 @@ export interface JobReport {
   notLookedAt?: { job: string; names: string[] }[]
   /** What is critical now and not acknowledged. */
   critical?: CriticalFinding[]
+  /** Certificates that have had their turn and have more in `incoming/`. */
+  more?: string[]
 }
 
 /** Certificates side by side; each has its own lease and state file. */
 export const CERTIFICATES_AT_ONCE = 4
+/** Whoever uploads without end, or floods a folder, has no more than this before others have their turn. */
+const BUNDLES_PER_TURN = 2
 
-/** Rotates what lies in `incoming/` for these certificates, or for all that have something there. */
+/**
+ * Rotates what lies in `incoming/` for these certificates, or for all that have something there. One after the other
+ * has a turn, for as many rounds as there is more and time; with `rounds`, what is left after them is in `more`.
+ */
 export async function rotateUploads(
   wiring: Wiring,
   parties: Parties,
-  asked: { names?: readonly string[]; byPerson: boolean },
+  asked: { names?: readonly string[]; byPerson: boolean; rounds?: number },
 ): Promise<JobReport> {
   const critical: CriticalFinding[] = []
   const report: JobReport = { outcomes: [], failures: [], critical }
@@ -41,12 +48,16 @@ export async function rotateUploads(
     if (!known.includes(name))
       report.failures.push({ certificate: name, failure: unknownName(name, wiring.names) })
   const late: string[] = []
-  await inParallel(CERTIFICATES_AT_ONCE, known, async (name) => {
+  const more = new Set<string>()
+  const oneTurn = async (name: string) => {
+    more.delete(name)
     if (parties.deadline.signal.aborted) return void late.push(name)
     try {
       const own = { ...parties, log: parties.log.with({ certificate: name }) }
       const job = await wiring.job(name, asked.byPerson)
-      const outcomes = await rotate(job, own)
+      const turn = { bundles: BUNDLES_PER_TURN, more: false }
+      const outcomes = await rotate(job, own, turn)
+      if (turn.more) more.add(name)
       for (const outcome of outcomes) {
         report.outcomes.push(outcome)
         own.log.info(`${name}: ${outcome.status}: ${outcome.sentence}`, {
@@ -63,7 +74,14 @@ export async function rotateUploads(
       parties.log.error(failure.message, { certificate: name, failure })
       report.failures.push({ certificate: name, failure })
     }
-  })
+  }
+  let turns = known
+  for (let round = 0; turns.length > 0 && round < (asked.rounds ?? Number.POSITIVE_INFINITY); round++) {
+    await inParallel(CERTIFICATES_AT_ONCE, turns, oneTurn)
+    turns = parties.deadline.signal.aborted ? [] : [...more]
+  }
+  if (asked.rounds !== undefined && more.size > 0) report.more = [...more]
+  else late.push(...more)
   notLookedAt(report, 'finish', late)
   return report
 }

@@ -3,7 +3,7 @@ import { minute, second } from '../../shared/base/clock.ts'
 import type { Gateway } from '../../shared/gateway/port.ts'
 import type { Parties } from '../../shared/rotation/parties.ts'
 import { noDeadline } from '../../shared/runtime/context.ts'
-import { exitStatus, rotateThenTell } from '../../shared/runtime/jobs.ts'
+import { exitStatus, rotateThenTell, rotateUploads } from '../../shared/runtime/jobs.ts'
 import { tick } from '../../shared/runtime/tick.ts'
 import { limited } from '../../shared/runtime/time-budget.ts'
 import type { Store } from '../../shared/store/port.ts'
@@ -156,5 +156,28 @@ describe('people are told', () => {
     expect(passedOver.map((names) => names.length)).toEqual([20, 20])
     expect(looked[1]?.slice(0, 20)).toEqual(passedOver[0])
     expect(new Set(looked.flat()).size).toBe(60)
+  })
+
+  it('although somebody uploads without end: others have their turn, and the tick goes on', async () => {
+    await start(['api.shop.example'])
+    const { wiring, parties } = await invocation(14 * minute)
+    let uploads = 0
+    const upload = () => wiring.store.put('incoming/shop/all.pem', `nothing usable, number ${++uploads}`)
+    const store = new Proxy(parties.store, {
+      get: (target, property) => {
+        if (property !== 'delete') return Reflect.get(target, property, target)
+        return async (key: string) => {
+          await wiring.store.delete(key)
+          if (key === 'incoming/shop/all.pem' && uploads < 9) await upload()
+        }
+      },
+    })
+    await upload()
+    const once = await rotateUploads(wiring, { ...parties, store }, { byPerson: false, rounds: 1 })
+    expect(once.outcomes.map(({ status }) => status)).toEqual(['refused', 'refused'])
+    expect(once.more).toEqual(['shop'])
+    const report = await tick(wiring, { ...parties, store })
+    expect(report.outcomes).toHaveLength(7)
+    expect(told.join('')).toContain('2026-12-02')
   })
 })
