@@ -15,7 +15,7 @@ const dates: Check = ({ leaf, options: { at } }) => {
     return refused(
       'dates',
       'not-yet-valid',
-      `The certificate is not valid before ${facts.notBefore}: upload it again then, or check the clock of the CA.`,
+      `The certificate is not valid before ${facts.notBefore}: use it then, or check the clocks here and at the CA.`,
       facts,
     )
   if (!isValidAt(leaf, at))

@@ -2,7 +2,7 @@ import type { Bundle } from '../certificate/bundle.ts'
 import type { Attempt } from './attempt.ts'
 import { rememberOutcome } from './conclude.ts'
 import { rememberCreated } from './create.ts'
-import type { GatewayView } from './look.ts'
+import { type GatewayView, isMissing } from './look.ts'
 import type { MadePlan } from './make-plan.ts'
 import { factsOf, materialOf } from './material.ts'
 import { makeOutcome } from './outcome.ts'
@@ -23,12 +23,14 @@ export async function beginRun(
     parties,
     lease,
     journal,
-    current: beginRotation(attempt, bundle, made),
+    current: beginRotation(attempt, bundle, made, views),
     bundle,
     material: materialOf(bundle),
     views: new Map(views.map((view) => [view.key, view])),
     times: new CallTimes(),
-    troubles: new Map(),
+    troubles: new Map(
+      views.flatMap(({ key, missing }) => missing.map(({ asked, failure }) => [`${key}/${asked}`, failure])),
+    ),
     boundHere: new Set(),
     habitsSeen: new Set(),
   }
@@ -42,11 +44,15 @@ function beginRotation(
   { parties, journal }: Attempt,
   bundle: Bundle,
   { plan, existing }: MadePlan,
+  views: GatewayView[],
 ): CurrentRotation {
   const { state } = journal
   const before = state.current
   if (before?.bundle.digest === bundle.digest) {
-    before.domains = plan.domains
+    const absent = Object.entries(before.domains).filter(([, record]) =>
+      views.some((view) => isMissing(view, record)),
+    )
+    before.domains = { ...Object.fromEntries(absent), ...plan.domains }
     before.certificates = { ...before.certificates, ...existing }
     if (plan.steps.length > 0) before.status = 'running'
     return before

@@ -17,6 +17,8 @@ export type Decision =
   | { kind: 'wait'; missing: string; found: string[]; until?: Date; because?: string }
   /** Halves of two bundles, and neither got its other half in time. */
   | { kind: 'torn'; checks: CheckResult[]; bundle?: Bundle }
+  /** Good, but not valid yet. */
+  | { kind: 'not yet'; bundle: Bundle }
   /** Failed a while ago, and its growing wait is not over. */
   | { kind: 'too early'; bundle: Bundle; wait: Wait }
 
@@ -36,10 +38,17 @@ export async function decide(attempt: Attempt): Promise<Decision> {
   const verdict = await judgeBundle(job, parties, bundle, configuredHosts(job))
   const rest = whatMayFollow(attempt, verdict)
   if (rest) return { kind: 'wait', ...rest, found: [...namesOf(upload), ...upload.unfinished] }
+  if (isNotYetValid(verdict)) return { kind: 'not yet', bundle }
   if (verdict.decision === 'refuse')
     return { kind: isHalfReplaced(verdict.checks) ? 'torn' : 'refuse', checks: verdict.checks, bundle }
   const wait = waitFor(job, parties, journal, bundle)
   return wait ? { kind: 'too early', bundle, wait } : { kind: 'rotate', bundle }
+}
+
+/** Nothing but its first day stands against it. */
+export function isNotYetValid({ checks }: Verdict): boolean {
+  const refusals = checks.filter((check) => check.result === 'refused')
+  return refusals.length > 0 && refusals.every((check) => check.facts?.reason === 'not-yet-valid')
 }
 
 /** The whole verdict: for every domain the gateways know, and against what they serve now. */

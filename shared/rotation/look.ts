@@ -14,6 +14,14 @@ export interface GatewayView {
   config: GatewayConfig
   gateway: Gateway
   domains: DomainView[]
+  /** Domains of the config that no API group there has: left out, and told of. */
+  missing: MissingDomain[]
+}
+
+export interface MissingDomain {
+  /** As the config names it. */
+  asked: string
+  failure: Failure
 }
 
 export interface DomainView {
@@ -37,43 +45,35 @@ export function gatewayKey(config: Pick<GatewayConfig, 'flavour' | 'instanceId'>
   return `${config.flavour}:${config.instanceId}`
 }
 
+/**
+ * A domain that was removed from its API group does not keep the others from being served. Fails with
+ * `gateway.unknown-domain` where none of them is there: that is a wrong config, not somebody's change.
+ */
 export async function lookAtGateways(job: Job, parties: Parties): Promise<GatewayView[]> {
   const views = await Promise.all(job.config.gateways.map((config) => lookAtGateway(config, parties)))
-  for (const view of views) requireOneCertificate(job, view)
+  const [first] = views.flatMap(({ missing }) => missing)
+  if (first && views.every(({ domains }) => domains.length === 0)) throw first.failure
   return views
-}
-
-/**
- * The loader refuses a domain that two certificates list; one that is written by its ids is known by name only here.
- * Each of the two would replace what the other has bound, for ever.
- */
-function requireOneCertificate(job: Job, view: GatewayView): void {
-  for (const { host, binding } of view.domains) {
-    const other = job.listedElsewhere.find(
-      (one) => one.gateway === view.key && findListed(one.domain, [binding]) !== undefined,
-    )
-    if (!other) continue
-    throw new Failure({
-      code: 'config.shared-domain',
-      kind: 'later',
-      message: `${host} on ${view.gateway.description} is listed under certificate ${other.certificate}, too, and both would fight over it`,
-      next: `List the domain under ${job.name} or under ${other.certificate} only; written by its ids it is the same one.`,
-      facts: { domain: host, gateway: view.key, certificates: [job.name, other.certificate] },
-    })
-  }
 }
 
 async function lookAtGateway(config: GatewayConfig, parties: Parties): Promise<GatewayView> {
   const gateway = parties.gatewayFor(config)
   const key = gatewayKey(config)
   const present = await gateway.domains()
-  const domains = config.domains.map((domain) => {
+  const domains: DomainView[] = []
+  const missing: MissingDomain[] = []
+  for (const domain of config.domains) {
     const binding = findDomain(domain, present, gateway)
+    if (binding instanceof Failure) {
+      missing.push({ asked: String(binding.facts.domain), failure: binding })
+      continue
+    }
     const verify = verifyOf(domain) ?? config.verify
     const probe = probeTarget(binding.host, verify)
-    return { target: `${key}/${binding.groupId}/${binding.domainId}`, host: binding.host, binding, probe }
-  })
-  return { key, config, gateway, domains: uniqueTargets(domains) }
+    const target = `${key}/${binding.groupId}/${binding.domainId}`
+    domains.push({ target, host: binding.host, binding, probe })
+  }
+  return { key, config, gateway, domains: uniqueTargets(domains), missing }
 }
 
 /** A domain written by name and by id is one domain. */
@@ -81,12 +81,16 @@ function uniqueTargets(domains: DomainView[]): DomainView[] {
   return [...new Map(domains.map((domain) => [domain.target, domain])).values()]
 }
 
-function findDomain(domain: DomainConfig, present: DomainBinding[], gateway: Gateway): DomainBinding {
+function findDomain(
+  domain: DomainConfig,
+  present: DomainBinding[],
+  gateway: Gateway,
+): DomainBinding | Failure {
   const wanted = wantedOf(domain)
   const found = findListed(domain, present)
   if (found && (!wanted.host || sameHost(found.host, wanted.host))) return found
   const asked = 'domainId' in wanted ? `${wanted.groupId}/${wanted.domainId}` : wanted.host
-  throw new Failure({
+  return new Failure({
     code: 'gateway.unknown-domain',
     kind: 'later',
     message: found
@@ -146,5 +150,18 @@ export async function probeBefore(views: GatewayView[], parties: Parties): Promi
       if (!result.reached) unreachable.add(address)
       else if (result.served) domain.servedBefore = result.served
     },
+  )
+}
+
+/** A record of a domain that is missing now: it may come back, and its way back with it. */
+export function isMissing(
+  view: GatewayView,
+  record: { gateway: string; host: string; groupId: string; domainId: string },
+): boolean {
+  return (
+    record.gateway === view.key &&
+    view.missing.some(
+      ({ asked }) => sameHost(record.host, asked) || asked === `${record.groupId}/${record.domainId}`,
+    )
   )
 }

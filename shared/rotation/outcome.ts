@@ -1,6 +1,7 @@
 import { Failure, type FailureReport } from '../base/failure.ts'
 import type { CheckResult, Repair } from '../certificate/bundle.ts'
 import { judgeOf } from './judged.ts'
+import { isMissing } from './look.ts'
 import type { Job, Parties } from './parties.ts'
 import type { RunEnd } from './run.ts'
 import type { Run } from './run-context.ts'
@@ -55,7 +56,15 @@ export function makeOutcome(init: OutcomeInit): Outcome {
 
 /** What came of each domain, from its record and from what went wrong in this run. */
 export function domainOutcomes(run: Run, begunAt: Date): DomainOutcome[] {
-  return Object.entries(run.current.domains).map(([target, record]) => {
+  const missing = [...run.views.values()].flatMap((view) =>
+    view.missing.map(({ asked, failure }): DomainOutcome => {
+      return { gateway: view.key, host: asked, status: 'failed', failure: failure.toJSON() }
+    }),
+  )
+  const known = Object.entries(run.current.domains).filter(
+    ([, record]) => ![...run.views.values()].some((view) => isMissing(view, record)),
+  )
+  const looked = known.map(([target, record]): DomainOutcome => {
     const failure = record.givenUp ?? run.troubles.get(target)?.toJSON()
     return {
       gateway: record.gateway,
@@ -66,6 +75,7 @@ export function domainOutcomes(run: Run, begunAt: Date): DomainOutcome[] {
       ...(record.unverified ? { note: record.unverified } : {}),
     }
   })
+  return [...looked, ...missing]
 }
 
 function statusOf(record: RecordedDomain, failed: boolean, begunAt: Date): DomainOutcome['status'] {
@@ -137,6 +147,13 @@ export function pushOutcomes(run: Run): Outcome['pushed'] {
     )
     return { ...target, status: noted ? ('pushed' as const) : ('failed' as const) }
   })
+}
+
+/** The time was over inside a call: an ordinary end, and nothing that anybody has to look into. */
+export function cutShort(job: Pick<Job, 'name'>, parties: Pick<Parties, 'clock'>): Outcome {
+  const at = parties.clock.now()
+  const sentence = 'the time of this run was over before it could begin; the next run goes on'
+  return makeOutcome({ certificate: job.name, status: 'unfinished', begunAt: at, endedAt: at, sentence })
 }
 
 export function heldElsewhere(

@@ -1,7 +1,7 @@
 import type { CheckResult, Repair } from '../certificate/bundle.ts'
 import { findingsOf } from './attach-habit.ts'
 import { clientCaFacts, requireClientCa, withClientCa } from './client-ca.ts'
-import { judgeInPlace } from './decide.ts'
+import { isNotYetValid, judgeInPlace } from './decide.ts'
 import { asDelivered } from './delivered.ts'
 import { collectUpload, isEmpty } from './incoming.ts'
 import { emptyState, readState } from './journal.ts'
@@ -63,6 +63,14 @@ export async function preview(job: Job, parties: Parties): Promise<Preview> {
   const verdict = await judgeInPlace(job, parties, bundle, views)
   const facts = factsOf(bundle)
   const refusal = verdict.checks.find((check) => check.result === 'refused')
+  if (refusal && isNotYetValid(verdict))
+    return {
+      ...base,
+      decision: 'wait',
+      sentence: `the certificate is not valid before ${facts.notBefore}`,
+      bundle: facts,
+      checks: verdict.checks,
+    }
   if (refusal)
     return {
       ...base,

@@ -36,14 +36,10 @@ export async function restoreDomain(run: Run, gatewayKey: string, target: string
     )
     const strangers = now.certificates.filter((one) => one.id !== predecessor.id && !others.includes(one))
     const inPlace = now.certificates.some((one) => one.id === predecessor.id)
-    if (!inPlace && strangers.length > 0 && others.length === 0) {
-      // Somebody has chosen a certificate for this domain meanwhile: it is served, and not ours to replace.
-      record.predecessor = strangers[0]!
-      restored(run, record)
-      const { name, id } = strangers[0]!
-      return say(run, 'restore', target, `${record.host}: left with ${name || id}, which somebody put there`)
-    }
-    if (!inPlace) await bringBack(run, place, predecessor, others)
+    if (!inPlace && strangers.length > 0 && others.length === 0)
+      return leaveToOthers(run, target, strangers[0]!)
+    const theirs = inPlace ? undefined : await bringBack(run, place, predecessor, others)
+    if (theirs) return leaveToOthers(run, target, theirs)
     for (const other of others) await detachLeftover(run, place, other)
     const acted = !inPlace || others.length > 0
     const flag = acted ? (await domainNow(run, place)).clientVerification : now.clientVerification
@@ -92,19 +88,21 @@ function noWayBack(
 /**
  * The old one is attached first: where it takes the place, or stands beside, nothing is ever without a certificate,
  * and where it is refused, what is bound stays. Only a gateway that takes one at a time gets the new one detached.
+ * Returns the certificate that somebody has put in its place, where one turns up under the new one.
  */
 async function bringBack(
   run: Run,
   place: Place,
   predecessor: BoundCertificate,
   others: BoundCertificate[],
-): Promise<void> {
+): Promise<BoundCertificate | undefined> {
   const record = recordOf(run, place.domain)
   const cannot = (why: string) => noWayBack(record, place.domain, predecessor, why)
   if (!(await gatewayOf(run, place.gateway).certificate(predecessor.id)))
     throw cannot('somebody has deleted it')
   try {
-    return await attach(run, place, predecessor)
+    await attach(run, place, predecessor)
+    return undefined
   } catch (thrown) {
     if (asFailure(thrown).code !== 'gateway.occupied' || others.length === 0) throw thrown
   }
@@ -113,7 +111,25 @@ async function bringBack(
   if (refused !== undefined) throw cannot(refused)
   for (const other of others) await detachLeftover(run, place, other)
   record.bareSince = run.parties.clock.now().toISOString()
-  await attach(run, place, predecessor)
+  try {
+    await attach(run, place, predecessor)
+    return undefined
+  } catch (thrown) {
+    if (asFailure(thrown).code !== 'gateway.occupied') throw thrown
+    const now = await domainNow(run, place)
+    const theirs = now.certificates.find((one) => !isOurs(run, place.gateway, record.host, one))
+    if (!theirs) throw thrown
+    return theirs
+  }
+}
+
+/** Somebody has chosen a certificate for this domain meanwhile: it is served, and not ours to replace. */
+function leaveToOthers(run: Run, target: string, theirs: BoundCertificate): void {
+  const record = recordOf(run, target)
+  record.predecessor = theirs
+  restored(run, record)
+  const { name, id } = theirs
+  say(run, 'restore', target, `${record.host}: left with ${name || id}, which somebody put there`)
 }
 
 /** With the domain's own flag. */

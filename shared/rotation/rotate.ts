@@ -25,7 +25,7 @@ import type { Job, Parties } from './parties.ts'
 import { OutOfTime } from './perform.ts'
 import { requireRoom } from './retire.ts'
 import { runPlan } from './run.ts'
-import { interrupted, refuse, settle, stillWaiting } from './settle.ts'
+import { interrupted, notYet, refuse, settle, stillWaiting } from './settle.ts'
 import type { Outcome } from './state.ts'
 import { requireUpdatable } from './update.ts'
 import { forgetWaiting, partOldHalf, waitForRest } from './waiting.ts'
@@ -101,6 +101,7 @@ async function rotateUpload(attempt: Attempt, outcomes: Outcome[]): Promise<Outc
   await forgetWaiting(journal)
   if (decision.kind === 'refuse' || decision.kind === 'torn')
     return await refuse(attempt, decision.checks, decision.bundle)
+  if (decision.kind === 'not yet') return notYet(attempt, decision.bundle)
   if (decision.kind === 'too early') return stillWaiting(attempt, decision.bundle, decision.wait)
 
   const { bundle } = decision

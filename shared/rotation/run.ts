@@ -2,6 +2,7 @@ import { asFailure, type Failure } from '../base/failure.ts'
 import { bindDomain } from './bind.ts'
 import { createOnce } from './create.ts'
 import { judgeOf } from './judged.ts'
+import { lookAgain } from './look-again.ts'
 import { inParallel } from './parallel.ts'
 import { OutOfTime } from './perform.ts'
 import { type BindStep, isReplacing, type Plan, type Step } from './plan.ts'
@@ -31,6 +32,7 @@ export async function runPlan(run: Run, whole: Plan): Promise<RunEnd> {
     if (!(await canaryServes(run, plan))) return 'stopped at the canary'
     await serveEveryone(run, plan)
     if (somebodyIsServed(run) || run.job.config.gateways.length === 0) await importAndPush(run, plan)
+    if (plan.steps.length > 0) await lookAgain(run)
     return 'complete'
   } catch (thrown) {
     const failure = asFailure(thrown)
@@ -147,7 +149,10 @@ function somebodyIsServed(run: Run): boolean {
 }
 
 function troublesAt(run: Run, gateway: string): number {
-  return [...run.troubles.keys()].filter((target) => target.startsWith(`${gateway}/`)).length
+  // A domain that is not there any more says nothing about the gateway.
+  return [...run.troubles].filter(
+    ([target, { code }]) => target.startsWith(`${gateway}/`) && !/-domain$|^gateway\.domain-/.test(code),
+  ).length
 }
 
 /** What a run that did not end well leaves for the next one. */

@@ -4,6 +4,7 @@ import { type Attempt, about, outcomeOf } from './attempt.ts'
 import { conclude, rememberOutcome } from './conclude.ts'
 import { firstRefusal } from './decide.ts'
 import { judgeOf } from './judged.ts'
+import { isCutShort } from './perform.ts'
 import { forgetWait, notBefore, postpone, type Wait } from './retry.ts'
 import { laterFailure } from './run.ts'
 import type { Run } from './run-context.ts'
@@ -80,12 +81,26 @@ export async function interrupted(attempt: Attempt, bundle: Bundle, thrown: unkn
     })
     return outcome
   }
-  const status = failure.code === 'rotation.out-of-time' ? 'unfinished' : 'failed'
-  const outcome = outcomeOf(attempt, { ...told, status })
+  if (isCutShort(thrown, parties.deadline.signal))
+    return outcomeOf(attempt, { ...told, status: 'unfinished' })
+  const outcome = outcomeOf(attempt, { ...told, status: 'failed' })
   postpone(job, parties, journal, bundle.digest, failure)
   if (journal.state.outcomes[0]?.sentence !== outcome.sentence) rememberOutcome(journal, outcome)
   await journal.save()
   return outcome
+}
+
+/** Issued ahead, or this machine's clock is behind: the bundle stays where it is until its time has come. */
+export function notYet(attempt: Attempt, bundle: Bundle): Outcome {
+  const { current } = attempt.journal.state
+  const from = bundle.leaf.notBefore.toISOString()
+  const now = attempt.begunAt.toISOString()
+  return outcomeOf(attempt, {
+    ...about(bundle),
+    status:
+      current?.status === 'running' && current.bundle.digest === bundle.digest ? 'unfinished' : 'waiting',
+    sentence: `waiting until ${from}, when the certificate begins to be valid; the clock here says ${now}`,
+  })
 }
 
 /** Nothing is tried before the growing wait is over; nothing is noted either, but whoever looks is told. */

@@ -1,7 +1,8 @@
 import { second } from '../base/clock.ts'
-import { Failure } from '../base/failure.ts'
+import { asFailure, Failure } from '../base/failure.ts'
 import type { ProbeResult, ServedCertificate } from '../probe/port.ts'
 import { judgeOf } from './judged.ts'
+import { changedByOthers, noteChange } from './look-again.ts'
 import { OutOfTime } from './perform.ts'
 import { restoreDomain } from './restore.ts'
 import { type Run, recordOf, say, stopSignal, trouble } from './run-context.ts'
@@ -20,6 +21,8 @@ const LONGEST_PAUSE_MS = 5 * second
  */
 export async function verifyDomain(run: Run, gatewayKey: string, target: string): Promise<void> {
   const record = recordOf(run, target)
+  const shown = run.views.get(gatewayKey)?.domains.some((domain) => domain.target === target)
+  if (!shown) return
   const handshake = handshakeAt(run, gatewayKey, target)
   if (handshake && record.restoredAt && !record.boundAt) return verifyRestored(run, target, handshake)
   if (record.givenUp || isDone(record) || !record.boundAt) return
@@ -30,6 +33,8 @@ export async function verifyDomain(run: Run, gatewayKey: string, target: string)
   }
   const failure = await waitUntilServed(run, target, handshake, Date.parse(record.boundAt))
   if (!failure) return
+  const changed = await changedByOthers(run, gatewayKey, target).catch(asFailure)
+  if (changed) return noteChange(run, target, changed)
   record.givenUp = failure.toJSON()
   run.troubles.set(target, failure)
   trouble(run, 'verify', target, failure)

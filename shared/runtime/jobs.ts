@@ -3,8 +3,10 @@ import { asFailure, Failure } from '../base/failure.ts'
 import { isCertificateName } from '../base/names.ts'
 import { printable } from '../base/printable.ts'
 import { namesWithUploads } from '../rotation/incoming.ts'
+import { cutShort } from '../rotation/outcome.ts'
 import { inParallel } from '../rotation/parallel.ts'
 import type { Parties } from '../rotation/parties.ts'
+import { isCutShort } from '../rotation/perform.ts'
 import { rotate } from '../rotation/rotate.ts'
 import type { Outcome } from '../rotation/state.ts'
 import type { Wiring } from '../wire/cloud.ts'
@@ -70,6 +72,8 @@ export async function rotateUploads(
       if (outcomes.every(({ status, bundle }) => bundle || status !== 'unfinished'))
         critical.push(...(await leftBare(wiring, parties, name)))
     } catch (thrown) {
+      if (isCutShort(thrown, parties.deadline.signal))
+        return void report.outcomes.push(cutShort({ name }, parties))
       const failure = asFailure(thrown)
       parties.log.error(failure.message, { certificate: name, failure })
       report.failures.push({ certificate: name, failure })

@@ -3,6 +3,7 @@ import { asFailure, Failure } from '../base/failure.ts'
 import { emptyOutbox } from '../notify/outbox.ts'
 import { inParallel } from '../rotation/parallel.ts'
 import type { Parties } from '../rotation/parties.ts'
+import { isCutShort } from '../rotation/perform.ts'
 import { retireLeftovers } from '../rotation/retire.ts'
 import type { StatusModel } from '../status/model.ts'
 import type { RenewalFacts } from '../watch/facts.ts'
@@ -160,6 +161,7 @@ async function retireAll(wiring: Wiring, parties: Parties, report: TickReport): 
           log: parties.log.with({ certificate: name }),
         })
       } catch (thrown) {
+        if (isCutShort(thrown, parties.deadline.signal)) return void late.push(name)
         const failure = asFailure(thrown)
         parties.log.warn(failure.message, { certificate: name, failure })
         report.failures.push({ certificate: name, failure })

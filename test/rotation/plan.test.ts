@@ -490,6 +490,7 @@ function factsOf(row: Row): PlanFacts {
     key: GATEWAY,
     config,
     gateway: askingNobody,
+    missing: [],
     domains: [{ target: DOMAIN, host: HOST, binding, probe: undefined }],
   }
   const madeName = remoteCertificateName('shop', `${NEW.digest} ${HOST}`)
