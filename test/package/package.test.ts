@@ -139,7 +139,9 @@ describe(`unpacked into an empty folder, on Node ${PLATFORM_NODE}, with nothing 
   })
 
   it('starts the thread that reads only where something lies to be read', async () => {
-    expect(await call('on-upload', upload('incoming/shop/nothing.pem'), userData())).toMatchObject({ started: 0 })
+    expect(await call('on-upload', upload('incoming/shop/nothing.pem'), userData())).toMatchObject({
+      started: 0,
+    })
   })
 
   it('every part that is loaded late can be loaded', async () => {
