@@ -68,7 +68,9 @@ describe('an odd answer', () => {
         story.fault(`apig.${route}`, { status: 400, errorCode: 'APIG.2012', message: 'odd' }, { nth })
         const all = await story.ticks()
         expect(all.at(-1)).toMatchObject({ status: 'rotated' })
-        expect(all.slice(0, -1).every(({ status }) => status === 'unfinished')).toBe(true)
+        // The first attach is the rehearsal of the way back: refused there, nothing was begun.
+        for (const { status } of all.slice(0, -1)) expect(status).toMatch(/^(unfinished|failed)$/)
+        expect(all.length).toBeGreaterThan(1)
         expect(story.cloud.bound()).toEqual(everywhere(bundle))
         expect(await rejected()).toEqual([])
         expect((await story.state()).refused).toBeUndefined()
