@@ -297,6 +297,7 @@ describe('look-ups', () => {
       instanceId: instance,
       commonName: 'apigtest.example.com',
       names: ['apigtest.example.com', '*.san.com'],
+      notBefore: new Date('2019-06-01T00:00:00Z'),
       notAfter: new Date('2031-08-16T06:36:13Z'),
       createdAt: new Date('2021-08-20T02:03:53.147Z'),
       algorithm: 'ECC',
