@@ -36,6 +36,27 @@ describe('a rotation that is killed at any boundary', () => {
           await matrix.close()
         }
       })
+
+  it('while the way back is being rehearsed, at whichever call, converges when it is run again', {
+    timeout: 600_000,
+  }, async () => {
+    const matrix = await CrashMatrix.start('rebind')
+    try {
+      const { boundaries } = await matrix.count()
+      // The look before the first attach, to whatever is created first.
+      const from = boundaries.indexOf('before apig.attach') - 2
+      const to = boundaries.findIndex((name) => /^before \w+\.create$/.test(name))
+      const rehearsal = boundaries.slice(from, to)
+      for (const call of ['apig.domain', 'apig.attach', 'roma.domain', 'roma.attach'])
+        expect(rehearsal).toEqual(expect.arrayContaining([`before ${call}`, `after ${call}`]))
+      for (let at = from + 1; at <= to; at++) {
+        const verdict = await matrix.dieAt(at)
+        expect(verdict.problems, verdict.where).toEqual([])
+      }
+    } finally {
+      await matrix.close()
+    }
+  })
 })
 
 /** Each strategy at the harshest gateway, and what attaches first at the others, too. */

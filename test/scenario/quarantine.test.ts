@@ -1,11 +1,13 @@
 import { mkdir, readFile, symlink, truncate, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { Worker } from 'node:worker_threads'
 import { afterEach, describe, expect, it } from 'vitest'
 import { createAuthority, x509 } from '../../emulator/authority.ts'
 import { day, hour, minute } from '../../shared/base/clock.ts'
 import type { Log } from '../../shared/base/log.ts'
+import { createWorkerReader } from '../../shared/reader/in-worker.ts'
 import type { Outcome } from '../../shared/rotation/state.ts'
-import { rotateUploads } from '../../shared/runtime/jobs.ts'
+import { exitStatus, rotateThenTell, rotateUploads } from '../../shared/runtime/jobs.ts'
 import type { Store } from '../../shared/store/port.ts'
 import { type Bundle, TestCloud } from '../support/cloud.ts'
 import { servedChain } from '../support/served-chain.ts'
@@ -103,6 +105,59 @@ describe('a refused bundle', () => {
     expect(cloud.effects()).toEqual({})
     for (const key of await cloud.keys())
       if (!key.endsWith('/privkey.pem')) expect(await text(key)).not.toContain('PRIVATE KEY')
+  })
+
+  it('because reading it took too much is moved and told like any other, and is not read again', async () => {
+    await start()
+    const told: string[] = []
+    const config = cloud.config({}, {}, { alerts: { channels: [{ console: true }] } })
+    const wiring = await cloud.wire(config, { write: (text) => void told.push(text) })
+    let threads = 0
+    const reader = createWorkerReader({
+      limits: { milliseconds: 50 },
+      start: (limits) => {
+        threads++
+        const endless = `const { parentPort } = require('node:worker_threads')
+          parentPort.on('message', () => { for (;;); })
+          parentPort.postMessage('ready')`
+        return new Worker(endless, { ...limits, eval: true })
+      },
+    })
+    closing.unshift(() => reader.close())
+    const parties = { ...cloud.parties(wiring), reader }
+    await cloud.drop(await cloud.issue())
+    const before = cloud.served()
+    const report = await rotateThenTell(wiring, parties, ['shop'])
+    const sentence = 'took more than 0.05 s to read, twice'
+    expect(report.outcomes).toMatchObject([
+      { status: 'refused', sentence: expect.stringContaining(sentence), checks: [{ code: 'overran' }] },
+    ])
+    expect(exitStatus(report)).toBe(1)
+    expect(await shownKeys()).toEqual(
+      expect.arrayContaining([
+        'rejected/shop/<instant>/README.txt',
+        'rejected/shop/<instant>/fullchain.pem',
+        'rejected/shop/<instant>/privkey.pem',
+        'rejected/shop/<instant>/result.json',
+      ]),
+    )
+    expect(await cloud.store.list('incoming/')).toEqual([])
+    const readme = await text(await find('README.txt'))
+    expect(readme).toContain(sentence)
+    expect(readme).toContain('[overran]')
+    expect(JSON.parse(await text(await find('result.json')))).toMatchObject({
+      status: 'refused',
+      checks: [{ code: 'overran', result: 'refused' }],
+    })
+    expect(told.join('').replace(/\s+/g, ' ')).toContain(sentence)
+    expect(cloud.served()).toEqual(before)
+    expect(cloud.effects()).toEqual({})
+
+    const asked = threads
+    expect((await rotateThenTell(wiring, parties, ['shop'])).outcomes).toEqual([])
+    expect(threads).toBe(asked)
+    await cloud.drop(await cloud.issue())
+    expect(await rotate()).toMatchObject([{ status: 'rotated' }])
   })
 
   it('does not stand in the way of a corrected one, which is put into service at once', async () => {

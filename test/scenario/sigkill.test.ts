@@ -166,6 +166,30 @@ describe.concurrent('The command, killed by the operating system', () => {
     })
   }
 
+  for (const stage of ['arrived', 'done'] as const)
+    it(`at the rehearsal of the way back (${stage}) has changed nothing, and is run again until it is done`, {
+      timeout: 180_000,
+    }, async ({ expect }) => {
+      const running = await start()
+      const bundle = await running.issue()
+      await running.drop(bundle)
+      const before = running.bound()
+      const { child, ended } = rotate(running.folder)
+      const stop = running.emulator.intercept(async (now, call) => {
+        if (now !== stage || call.route !== 'apig.attachCertificate') return
+        child.kill('SIGKILL')
+        await once(child, 'close')
+      })
+      expect((await ended).signal).toBe('SIGKILL')
+      stop()
+      expect(running.bound()).toEqual(before)
+      expect(Object.keys(running.effects()).filter((route) => !route.endsWith('.attachCertificate'))).toEqual(
+        [],
+      )
+      await untilDone(running.folder)
+      await requireWhole(expect, running, bundle.fingerprint, 2)
+    })
+
   it('between a detach and its attach leaves a gap that the next run closes before it changes anything else', {
     timeout: 180_000,
   }, async ({ expect }) => {
