@@ -56,9 +56,18 @@ export interface UploadedObject {
   size?: number
 }
 
+/** An object beside a bundle that may be half of a newer one, or that such a half may need. */
+export interface Half {
+  /** As uploaded: not safe to print. */
+  name: string
+  holds: 'a certificate without its private key' | 'a private key without its certificate' | 'issuers'
+  /** `alone`: nothing of the bundle is in it; `shared`: the bundle needs a copy; `inseparable`: it is all of the bundle. */
+  is: 'alone' | 'shared' | 'inseparable'
+}
+
 /** What was in the folder. `waiting` is not a failure: the rest may still arrive. */
 export type Reading =
-  | { kind: 'complete'; bundle: Bundle }
+  | { kind: 'complete'; bundle: Bundle; halves: Half[] }
   | { kind: 'waiting'; missing: 'certificate' | 'private key'; found: string[] }
   | { kind: 'unreadable'; problems: CheckResult[] }
 

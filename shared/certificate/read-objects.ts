@@ -1,7 +1,9 @@
 import { digestOf } from '../base/names.ts'
 import type { Bundle, Certificate, CheckResult, Reading, Repair, UploadedObject } from './bundle.ts'
 import { examine, type Found, type FoundObject, type ReadOptions } from './found.ts'
+import { halvesBeside } from './halves.ts'
 import { TooMuchWork, type Work } from './limits.ts'
+import { matchingKey, uniqueKeys } from './matching-key.ts'
 import { issuersOf, orderChain, unique } from './order-chain.ts'
 import { nameOf } from './path.ts'
 import { printable, printableList } from './printable.ts'
@@ -44,7 +46,8 @@ export function assemble(found: Found, options: AssembleOptions = {}): Reading {
 }
 
 /** `alone`: leaf, key and an issuer are there; nothing has to be looked for elsewhere. */
-type Assembled = Exclude<Reading, { kind: 'complete' }> | { kind: 'complete'; bundle: Bundle; alone: boolean }
+type Assembled = Exclude<Reading, { kind: 'complete' }> | (Whole & { alone: boolean })
+type Whole = Extract<Reading, { kind: 'complete' }>
 
 function assembled(found: Found, options: AssembleOptions): Reading {
   const problems = [...found.problems, ...found.keyProblems]
@@ -53,7 +56,9 @@ function assembled(found: Found, options: AssembleOptions): Reading {
   const isWhole = reading.kind === 'complete' && reading.alone
   // What cannot be read may be what is missing.
   if (found.problems.length > 0 && !isWhole) return { kind: 'unreadable', problems }
-  return reading.kind === 'complete' ? { kind: 'complete', bundle: reading.bundle } : reading
+  if (reading.kind !== 'complete') return reading
+  const { alone: _alone, ...whole } = reading
+  return whole
 }
 
 function assembleReadable(found: Found, options: AssembleOptions): Assembled {
@@ -115,10 +120,12 @@ function assembleReadable(found: Found, options: AssembleOptions): Assembled {
     }
   }
   const repairs = [...ordered.repairs, ...notes, ...leafs.repairs, ...ignoredOf(found), ...spoiltOf(found)]
+  const own = key ?? keys[0]
   return {
     kind: 'complete',
     alone: key !== undefined && (ordered.chain.length > 0 || leaf.selfIssued),
-    bundle: toBundle(leaf, ordered.chain, key ?? keys[0], unique(clientCa), repairs),
+    bundle: toBundle(leaf, ordered.chain, own, unique(clientCa), repairs),
+    halves: own === undefined ? [] : halvesBeside(found.objects, leaf, own),
   }
 }
 
@@ -222,34 +229,6 @@ function isOtherLeaf(certificate: X509, leaf: X509, others: readonly X509[]): bo
     certificate !== leaf &&
     others.some((other) => other.certificate.fingerprint === certificate.certificate.fingerprint)
   )
-}
-
-/** The key that belongs to the certificate, by their public halves. */
-function matchingKey(certificate: X509, keys: readonly FoundKey[]): FoundKey | undefined {
-  return keys.find((key) => {
-    if (key.spki !== undefined && Buffer.from(key.spki).equals(certificate.publicKey.spki)) return true
-    if (key.algorithm !== certificate.publicKey.algorithm || key.bits !== certificate.publicKey.bits)
-      return false
-    // The same point may be written compressed in one and not in the other.
-    return key.publicObject !== undefined && publicHalfEquals(key, certificate)
-  })
-}
-
-function publicHalfEquals(key: FoundKey, certificate: X509): boolean {
-  const theirs = certificate.publicKey.object()
-  if (theirs === undefined || key.publicObject === undefined) return false
-  return theirs.equals(key.publicObject)
-}
-
-function uniqueKeys(keys: readonly FoundKey[]): FoundKey[] {
-  return [
-    ...new Map(
-      keys.map((key) => [
-        key.spki === undefined ? key.pkcs8.reveal() : Buffer.from(key.spki).toString('hex'),
-        key,
-      ]),
-    ).values(),
-  ]
 }
 
 /** Told with its reason, and that it did not matter. */

@@ -50,7 +50,7 @@ export function unpackArgs(args: unknown[], roots: Roots): unknown[] {
 export function unpackReading(packed: Reading): Reading {
   if (packed.kind !== 'complete') return packed
   const { bundle } = packed
-  return { kind: 'complete', bundle: { ...bundle, privateKey: unpackSecret(bundle.privateKey) } }
+  return { ...packed, bundle: { ...bundle, privateKey: unpackSecret(bundle.privateKey) } }
 }
 
 /** Roots come with every question; each is read once. */

@@ -1,4 +1,4 @@
-import type { Bundle, CheckResult, UploadedObject } from '../certificate/bundle.ts'
+import type { Bundle, CheckResult, Half, UploadedObject } from '../certificate/bundle.ts'
 import type { Served, Verdict } from '../certificate/verdict.ts'
 import type { Attempt } from './attempt.ts'
 import { withClientCa } from './client-ca.ts'
@@ -11,12 +11,12 @@ import { isHalfReplaced, namesOf, otherHalfMayFollow, readUpload, whatMayFollow 
 
 /** What is to become of an upload, as far as that can be said without asking a gateway. */
 export type Decision =
-  | { kind: 'rotate'; bundle: Bundle }
-  | { kind: 'refuse'; checks: CheckResult[]; bundle?: Bundle }
+  | { kind: 'rotate'; bundle: Bundle; halves: Half[] }
+  | { kind: 'refuse'; checks: CheckResult[]; bundle?: Bundle; halves?: Half[] }
   /** Half of it: the rest may still arrive. */
   | { kind: 'wait'; missing: string; found: string[]; until?: Date; because?: string }
   /** Halves of two bundles, and neither got its other half in time. */
-  | { kind: 'torn'; checks: CheckResult[]; bundle?: Bundle }
+  | { kind: 'torn'; checks: CheckResult[]; bundle?: Bundle; halves?: Half[] }
   /** Good, but not valid yet. */
   | { kind: 'not yet'; bundle: Bundle }
   /** Failed a while ago, and its growing wait is not over. */
@@ -32,17 +32,23 @@ export async function decide(attempt: Attempt): Promise<Decision> {
     if (rest) return { kind: 'wait', ...rest, found: namesOf(upload) }
     return { kind: isHalfReplaced(problems) ? 'torn' : 'refuse', checks: problems }
   }
+  const { halves } = reading
   const bundle = withClientCa(reading.bundle, attempt.clientCa)
   const known = refusedBefore(attempt, bundle)
-  if (known) return { kind: 'refuse', checks: [known], bundle }
+  if (known) return { kind: 'refuse', checks: [known], bundle, halves }
   const verdict = await judgeBundle(job, parties, bundle, configuredHosts(job))
   const rest = whatMayFollow(attempt, verdict)
   if (rest) return { kind: 'wait', ...rest, found: [...namesOf(upload), ...upload.unfinished] }
   if (isNotYetValid(verdict)) return { kind: 'not yet', bundle }
   if (verdict.decision === 'refuse')
-    return { kind: isHalfReplaced(verdict.checks) ? 'torn' : 'refuse', checks: verdict.checks, bundle }
+    return {
+      kind: isHalfReplaced(verdict.checks) ? 'torn' : 'refuse',
+      checks: verdict.checks,
+      bundle,
+      halves,
+    }
   const wait = waitFor(job, parties, journal, bundle)
-  return wait ? { kind: 'too early', bundle, wait } : { kind: 'rotate', bundle }
+  return wait ? { kind: 'too early', bundle, wait } : { kind: 'rotate', bundle, halves }
 }
 
 /** Nothing but its first day stands against it. */

@@ -1,6 +1,6 @@
 import { keys } from '../base/names.ts'
 import { printable } from '../base/printable.ts'
-import type { CheckResult, UploadedObject } from '../certificate/bundle.ts'
+import type { CheckResult, Half, UploadedObject } from '../certificate/bundle.ts'
 import { cutShort } from '../certificate/cut-short.ts'
 import type { ReadOptions } from '../certificate/found.ts'
 import { isTemporaryName } from '../certificate/temporary-name.ts'
@@ -81,6 +81,21 @@ export async function collectUpload(
     else upload.unread.push({ key, digest })
   }
   return upload
+}
+
+/** What goes where the bundle goes. What may be half of a newer one stays, also where the bundle needs a copy of it. */
+export function withoutHalves(upload: Upload, halves: Half[] = []): Upload {
+  const is = new Map(halves.map((half) => [half.name, half.is]))
+  const nameOf = (key: string) => key.split('/').slice(2).join('/')
+  return {
+    ...upload,
+    objects: upload.objects.filter(({ name }) => is.get(name) !== 'alone'),
+    sources: upload.sources.flatMap((source) => {
+      const half = is.get(nameOf(source.key))
+      if (half === 'alone') return []
+      return half === 'shared' ? [{ ...source, stays: true }] : [source]
+    }),
+  }
 }
 
 /** Nothing that could be a bundle, nothing that has to be told. */

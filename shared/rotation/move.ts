@@ -31,7 +31,7 @@ export async function copyUnread(store: Store, upload: Upload, from: string, to:
  * lost, since object storage without conditional deletes leaves no way to close it.
  */
 export async function removeSources(store: Store, folder: string, sources: SourceObject[]): Promise<void> {
-  const wanted = new Map(sources.map(({ key, digest }) => [key, digest]))
+  const wanted = new Map(sources.flatMap(({ key, digest, stays }) => (stays ? [] : [[key, digest]])))
   const atOnce = sources.length > MAX_OBJECTS ? MOVED_AT_ONCE : 1
   for (let round = 1; round <= ROUNDS; round++) {
     const listed = (await store.list(folder)).filter(({ key }) => wanted.has(key))

@@ -6,7 +6,7 @@ import { finishMove } from './conclude.ts'
 import { decide, judgeInPlace } from './decide.ts'
 import { asDelivered } from './delivered.ts'
 import { closeGaps } from './gap.ts'
-import { collectUpload, isEmpty } from './incoming.ts'
+import { collectUpload, isEmpty, withoutHalves } from './incoming.ts'
 import { openJournal } from './journal.ts'
 import { lookAtGateways, probeBefore } from './look.ts'
 import { makePlan } from './make-plan.ts'
@@ -92,13 +92,15 @@ function unlessOutOfTime(thrown: unknown): OutOfTime {
 }
 
 /** One bundle; what it replaces is told to `outcomes`. */
-async function rotateUpload(attempt: Attempt, outcomes: Outcome[]): Promise<Outcome> {
-  const { job, parties, lease, journal } = attempt
-  const decision = await decide(attempt)
-  if (decision.kind === 'wait') return await waitForRest(attempt, decision)
-  const parted = decision.kind === 'torn' ? await partOldHalf(attempt) : undefined
+async function rotateUpload(found: Attempt, outcomes: Outcome[]): Promise<Outcome> {
+  const { job, parties, lease, journal } = found
+  const decision = await decide(found)
+  if (decision.kind === 'wait') return await waitForRest(found, decision)
+  const parted = decision.kind === 'torn' ? await partOldHalf(found) : undefined
   if (parted) return parted
   await forgetWaiting(journal)
+  const halves = 'halves' in decision ? decision.halves : undefined
+  const attempt = { ...found, upload: withoutHalves(found.upload, halves) }
   if (decision.kind === 'refuse' || decision.kind === 'torn')
     return await refuse(attempt, decision.checks, decision.bundle)
   if (decision.kind === 'not yet') return notYet(attempt, decision.bundle)

@@ -113,6 +113,8 @@ export interface Move {
 export interface SourceObject {
   key: string
   digest: string
+  /** Copied and not removed: it may be half of a newer bundle, or be needed by one. */
+  stays?: boolean
 }
 
 /** One domain of a rotation: how it was before, and how far it is. */

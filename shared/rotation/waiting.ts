@@ -2,7 +2,7 @@ import { minute } from '../base/clock.ts'
 import { Failure } from '../base/failure.ts'
 import { digestOf, keys } from '../base/names.ts'
 import { printable } from '../base/printable.ts'
-import type { CheckResult, Reading, UploadedObject } from '../certificate/bundle.ts'
+import type { CheckResult, Half, Reading, Repair, UploadedObject } from '../certificate/bundle.ts'
 import type { Verdict } from '../certificate/verdict.ts'
 import { type Attempt, outcomeOf } from './attempt.ts'
 import { deployedObjects } from './deployed-bundle.ts'
@@ -35,7 +35,21 @@ export async function readUpload(
       : { kind: 'waiting', missing: 'rest of it', found: allOf(upload) }
   for (const one of [...unfinished, ...leftAlone])
     reading.bundle.repairs.push({ code: 'ignored-object', message: `${one} was left where it is.` })
+  reading.bundle.repairs.push(...reading.halves.map(toldOf))
   return reading
+}
+
+function toldOf({ name, holds, is }: Half): Repair {
+  const shown = printable(name)
+  const sentences = {
+    alone: `${shown} (${holds}) was left where it is: it may be half of a newer bundle.`,
+    shared:
+      holds === 'issuers'
+        ? `${shown} stays, because half of a newer bundle does that may need it; a copy goes with this one.`
+        : `${shown} also holds ${holds}, maybe half of a newer bundle: it stays, and a copy goes with this one.`,
+    inseparable: `${shown} also holds ${holds}, maybe half of a newer bundle: upload that again when its other half is there.`,
+  }
+  return { code: 'half-of-newer', message: sentences[is] }
 }
 
 /** Nothing waits any more: the next half begins its own time. */
