@@ -5,7 +5,8 @@ import type { Journal } from './journal.ts'
 import type { GatewayView } from './look.ts'
 import type { Job, Parties } from './parties.ts'
 import { nameAt, type Plan, planRotation, replacedBy } from './plan.ts'
-import type { BundleFacts, CurrentRotation } from './state.ts'
+import { remoteAt } from './remote-name.ts'
+import type { BundleFacts, CurrentRotation, RotationState } from './state.ts'
 
 export interface MadePlan {
   plan: Plan
@@ -41,13 +42,9 @@ export async function makePlan(
       made.push({ where: view.key, id: found.id, name, digest: bundle.digest })
     }),
   )
-  const { current, created } = journal.state
+  const { current } = journal.state
   await Promise.all(views.map((view) => showHidden(view, current, existing[view.key])))
-  const others = current?.bundle.digest === bundle.digest ? [] : Object.values(current?.certificates ?? {})
-  const superseded = [
-    ...created.filter(({ digest }) => digest !== bundle.digest).map(({ id }) => id),
-    ...others,
-  ]
+  const superseded = await Promise.all(views.map((view) => supersededAt(job, journal.state, bundle, view)))
   const deleted = await deletedPredecessors(current, bundle, views)
   const overtaken = await madeByOvertaken(job, parties, current, bundle, views)
   const plan = planRotation({
@@ -58,7 +55,7 @@ export async function makePlan(
     current,
     existing,
     made: Object.fromEntries(made.map(({ name, id }) => [name, id])),
-    superseded: new Set(superseded),
+    superseded: new Set(superseded.flat()),
     updated,
     deleted,
     gateways: journal.state.gateways,
@@ -66,6 +63,34 @@ export async function makePlan(
     now: parties.clock.now(),
   })
   return { plan, existing, made: [...made, ...overtaken] }
+}
+
+/**
+ * Certificates of other bundles of ours that stand beside another one on a domain. They are detached, so the gateway is
+ * asked what it calls them.
+ */
+async function supersededAt(
+  job: Job,
+  state: RotationState,
+  bundle: BundleFacts,
+  view: GatewayView,
+): Promise<string[]> {
+  const beside = new Set(
+    view.domains.flatMap(({ binding: { certificates } }) =>
+      certificates.length > 1 ? certificates.map(({ id }) => id) : [],
+    ),
+  )
+  const { current, created } = state
+  const used = current?.certificates[view.key]
+  const noted = [
+    ...created.filter(({ where }) => where === view.key),
+    ...(current && used ? [{ id: used, digest: current.bundle.digest }] : []),
+  ].filter(({ id, digest }) => beside.has(id) && digest !== bundle.digest)
+  const asked = noted.map(async (one) => {
+    const remote = await remoteAt(view.gateway, { job, state }, one)
+    return !remote.there || remote.ours ? [one.id] : []
+  })
+  return (await Promise.all(asked)).flat()
 }
 
 /** A domain that is to have its predecessor again and has nothing: is there still one to give? */

@@ -6,6 +6,7 @@ import { HiddenBindings } from './hidden.ts'
 import { perform } from './perform.ts'
 import { nameAt } from './plan.ts'
 import { knownRefusal } from './rehearse.ts'
+import { remoteAt } from './remote-name.ts'
 import { gatewayOf, LeaseLost, patience, type Run, recordOf, say, trouble } from './run-context.ts'
 import type { RecordedDomain } from './state.ts'
 import { restoreUpdated } from './update.ts'
@@ -28,13 +29,18 @@ export async function restoreDomain(run: Run, gatewayKey: string, target: string
     const shown = await gateway.domain(record)
     if (!shown || !predecessor) return
     const ours = run.journal.state.created.filter((one) => one.where === gatewayKey)
-    const current = ours.filter((one) => one.digest === run.current.bundle.digest)
+    // Without the names that the state gives them: what the gateway does not show, it is asked about.
+    const current = ours
+      .filter((one) => one.digest === run.current.bundle.digest)
+      .map(({ id }) => ({ id, name: '' }))
     const now = await new HiddenBindings(gateway).complete(shown, [predecessor, ...current])
     if (view?.config.strategy === 'update' && (await restoreUpdated(run, gatewayKey, target))) return
-    const others = now.certificates.filter(
-      (one) => one.id !== predecessor.id && isOurs(run, gatewayKey, record.host, one),
+    const others = await oursAmong(
+      run,
+      place,
+      now.certificates.filter((one) => one.id !== predecessor.id),
     )
-    const strangers = now.certificates.filter((one) => one.id !== predecessor.id && !others.includes(one))
+    const strangers = now.certificates.filter((one) => !others.includes(one) && isInPlaceOf(one, predecessor))
     const inPlace = now.certificates.some((one) => one.id === predecessor.id)
     if (!inPlace && strangers.length > 0 && others.length === 0)
       return leaveToOthers(run, target, strangers[0]!)
@@ -117,10 +123,17 @@ async function bringBack(
   } catch (thrown) {
     if (asFailure(thrown).code !== 'gateway.occupied') throw thrown
     const now = await domainNow(run, place)
-    const theirs = now.certificates.find((one) => !isOurs(run, place.gateway, record.host, one))
+    const known = await oursAmong(run, place, now.certificates)
+    const theirs = now.certificates.find((one) => !known.includes(one) && isInPlaceOf(one, predecessor))
     if (!theirs) throw thrown
     return theirs
   }
+}
+
+/** One of the other algorithm stands beside it, and may have stood there before. */
+function isInPlaceOf(one: BoundCertificate, { id, algorithm }: BoundCertificate): boolean {
+  if (one.id === id) return false
+  return one.algorithm === undefined || algorithm === undefined || one.algorithm === algorithm
 }
 
 /** Somebody has chosen a certificate for this domain meanwhile: it is served, and not ours to replace. */
@@ -185,15 +198,26 @@ async function insteadOfNothing(run: Run, gatewayKey: string, record: RecordedDo
   }
 }
 
-function isOurs(
+/** What the new certificate, or an overtaken one of ours, is on a domain: theirs is what remains. */
+async function oursAmong(
   run: Run,
-  gatewayKey: string,
-  host: string,
-  certificate: { id: string; name: string },
-): boolean {
-  if (certificate.id === run.current.certificates[gatewayKey]) return true
-  const view = run.views.get(gatewayKey)
-  const facts = { certificateName: run.job.name, bundle: run.current.bundle }
-  if (view && certificate.name !== '' && certificate.name === nameAt(view, host, facts)) return true
-  return run.journal.state.created.some((one) => one.where === gatewayKey && one.id === certificate.id)
+  place: Place,
+  certificates: BoundCertificate[],
+): Promise<BoundCertificate[]> {
+  const asked = certificates.map(async (one) => ((await isOurs(run, place, one)) ? [one] : []))
+  return (await Promise.all(asked)).flat()
+}
+
+/** By the name that the gateway shows or, where only our own notes call it ours, says when it is asked. */
+async function isOurs(run: Run, place: Place, { id, name }: BoundCertificate): Promise<boolean> {
+  const { job, current, journal } = run
+  const { state } = journal
+  const view = run.views.get(place.gateway)
+  const facts = { certificateName: job.name, bundle: current.bundle }
+  if (view && name !== '' && name === nameAt(view, recordOf(run, place.domain).host, facts)) return true
+  const noted = state.created.find((one) => one.where === place.gateway && one.id === id)
+  if (!noted && id !== current.certificates[place.gateway]) return false
+  const digest = noted?.digest ?? current.bundle.digest
+  const remote = await remoteAt(gatewayOf(run, place.gateway), { job, state }, { id, digest })
+  return !remote.there || remote.ours
 }

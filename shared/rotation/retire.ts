@@ -1,5 +1,5 @@
 import { asFailure, Failure } from '../base/failure.ts'
-import { isBundleFolder, keys, remoteCertificateName, remoteNameForHost } from '../base/names.ts'
+import { isBundleFolder, keys, remoteCertificateName } from '../base/names.ts'
 import type { Gateway } from '../gateway/port.ts'
 import { finishMove } from './conclude.ts'
 import { closeGaps } from './gap.ts'
@@ -7,6 +7,7 @@ import { type Journal, MAX_STATE_BYTES, openJournal } from './journal.ts'
 import { type GatewayView, gatewayKey } from './look.ts'
 import type { HeldLease, Job, Parties } from './parties.ts'
 import type { Plan } from './plan.ts'
+import { type Remote, remoteAt } from './remote-name.ts'
 import { CallTimes, guarded } from './run-context.ts'
 import type { CreatedCertificate } from './state.ts'
 import { parseResult } from './state-file.ts'
@@ -164,43 +165,20 @@ async function removeOne(
   return true
 }
 
-type Remote = { there: false } | { there: true; ours: boolean; name: string }
-
-/**
- * What the place itself calls the certificate that a list of ours says may be deleted. The list comes from the store,
- * where others may write; a name that this tool has derived is what no stranger's certificate has.
- */
+/** As `remoteAt`, in SCM too, where a certificate is found by its name. */
 async function remoteOf(
   job: Job,
   parties: Parties,
-  journal: Journal,
-  { where, id, digest }: CreatedCertificate,
+  { state }: Journal,
+  certificate: CreatedCertificate,
 ): Promise<Remote> {
-  if (where === 'scm') {
-    const name = remoteCertificateName(job.name, digest)
-    if ((await parties.manager!.find(name)).some((one) => one.id === id))
-      return { there: true, ours: true, name }
-    const other = (await parties.manager!.list()).find((one) => one.id === id)
-    return other ? { there: true, ours: false, name: other.name } : { there: false }
-  }
-  const found = await gatewayAt(job, parties, where)!.certificate(id)
-  if (!found) return { there: false }
-  const { name } = found
-  const ours =
-    name === remoteCertificateName(job.name, digest) ||
-    hostsOnceRotated(job, journal).some((host) => name === remoteNameForHost(job.name, digest, host))
-  return { there: true, ours, name }
-}
-
-/** Hosts that a certificate of strategy `add` may have been made for, also those that the config lists no more. */
-function hostsOnceRotated(job: Job, { state }: Journal): string[] {
-  const listed = job.config.gateways.flatMap(({ domains }) =>
-    domains.flatMap((domain) => (typeof domain === 'string' ? [domain] : domain.host ? [domain.host] : [])),
-  )
-  const recorded = Object.values(state.current?.domains ?? {}).map(({ host }) => host)
-  const told = state.outcomes.flatMap(({ domains }) => domains.map(({ host }) => host))
-  const created = state.created.flatMap(({ host }) => host ?? [])
-  return [...new Set([...listed, ...recorded, ...told, ...created])]
+  const { where, id, digest } = certificate
+  if (where !== 'scm') return remoteAt(gatewayAt(job, parties, where)!, { job, state }, certificate)
+  const name = remoteCertificateName(job.name, digest)
+  if ((await parties.manager!.find(name)).some((one) => one.id === id))
+    return { there: true, ours: true, name }
+  const other = (await parties.manager!.list()).find((one) => one.id === id)
+  return other ? { there: true, ours: false, name: other.name } : { there: false }
 }
 
 function gatewayAt(job: Job, parties: Parties, where: string): Gateway | undefined {

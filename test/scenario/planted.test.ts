@@ -152,6 +152,71 @@ describe('planted in the store', () => {
     expect(warnings.join('\n')).toContain(victim)
   })
 
+  /** Of the other algorithm, so that the gateway keeps it beside what is there. */
+  const strangerOn = async (host: string) => {
+    const { intermediate, clock } = story.cloud.emulator
+    const bundle = await intermediate.issue({
+      names: hosts,
+      key: 'RSA-2048',
+      notBefore: new Date(clock.now().getTime() - day),
+      notAfter: new Date(clock.now().getTime() + 30 * day),
+    })
+    const material = { certificatePem: bundle.fullchainPem, privateKey: new Secret(bundle.privateKeyPem) }
+    const { id } = await gateway().create('somebodys_own', material)
+    const domain = (await gateway().domains()).find((one) => one.host === host)!
+    await gateway().attach(domain, id, false)
+    expect(story.cloud.bound()[host]).toHaveLength(2)
+    return { id, fingerprint: bundle.fingerprint }
+  }
+  const digest = 'f'.repeat(32)
+  const plants: [string, (state: RotationState, id: string) => void][] = [
+    [
+      'created entry',
+      ({ created }, id) => {
+        created.push({ ...created[0]!, id, digest, name: remoteCertificateName('shop', digest) })
+      },
+    ],
+    [
+      'created entry for the bundle in service',
+      ({ created }, id) => {
+        created.push({ ...created[0]!, id })
+      },
+    ],
+    [
+      'note of the certificate in use',
+      ({ current }, id) => {
+        current!.certificates = Object.fromEntries(Object.keys(current!.certificates).map((key) => [key, id]))
+      },
+    ],
+  ]
+  describe.each(plants)('a %s for a stranger’s certificate beside ours', (_, plant) => {
+    it('detaches nothing when a bundle is rotated', async () => {
+      await begin()
+      await story.settled()
+      const stranger = await strangerOn('a.shop.example')
+      await change((state) => plant(state, stranger.id))
+      const bundle = await story.drop()
+      await story.ticks()
+      expect(story.cloud.bound()['a.shop.example']).toContain(stranger.fingerprint)
+      expect(story.cloud.bound()['b.shop.example']).toEqual([bundle.fingerprint])
+    })
+
+    it('detaches nothing when a domain gets its predecessor again', async () => {
+      await begin()
+      const before = await story.settled()
+      const stranger = await strangerOn('a.shop.example')
+      await change((state) => plant(state, stranger.id))
+      await story.drop()
+      // The rehearsal, and the first try beside the old certificate, come before.
+      story.fault('apig.attachCertificate', { status: 400, errorCode: 'APIG.2104' }, { nth: 3 })
+      const outcomes = await story.tick()
+      expect(outcomes.at(-1)).toMatchObject({ status: 'rolled back' })
+      expect(story.cloud.bound()['a.shop.example']!.toSorted()).toEqual(
+        [before.fingerprint, stranger.fingerprint].toSorted(),
+      )
+    })
+  })
+
   it('a created entry for a stranger’s certificate in SCM deletes nothing', async () => {
     await begin({
       certificate: { retire: { after: '1h', keep: 0 }, push: [{ service: 'ELB', project: 'eu-de' }] },
