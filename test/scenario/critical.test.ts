@@ -104,6 +104,13 @@ describe('a domain that is bare or wrongly served', () => {
   }
   const page = () => story.text('status/index.html')
   const metrics = () => story.text('status/metrics.prom')
+  /** The command line takes the machine's clock; it must show the story's time, or the requests are signed too late. */
+  const status = async (config: unknown, ...args: string[]) => {
+    const file = join(story.cloud.folder, 'rotation.yaml')
+    await writeFile(file, JSON.stringify(config))
+    vi.useFakeTimers({ toFake: ['Date'], now: story.clock.lazy.now() })
+    return runCli('status', '--config', file, ...args).finally(() => vi.useRealTimers())
+  }
   const refuseAttach = () =>
     story.fault('apig.attachCertificate', {
       status: 403,
@@ -195,6 +202,27 @@ describe('a domain that is bare or wrongly served', () => {
     expect(receiver.taken()).toEqual({})
   })
 
+  it('is neither certain nor over where the second look sees nothing', async () => {
+    await begin({ gateway: { verify: false } })
+    unbind(first)
+    story.change = (parties) => ({
+      ...parties,
+      clock: {
+        ...parties.clock,
+        sleep: async (ms, signal) => {
+          if (ms === minute) story.fault('apig.listGroups', { status: 403, errorCode: 'APIGW.0302' })
+          await parties.clock.sleep(ms, signal)
+        },
+      },
+    })
+    const report = await watched()
+    expect(exitStatus(report)).toBe(0)
+    const domains = report.status?.certificates[0]?.domains.map(({ host, verdict }) => [host, verdict])
+    expect(domains).toContainEqual([first, 'nobody'])
+    expect(report.status?.certificates[0]?.health).toBe('warning')
+    expect(receiver.taken()).toEqual({})
+  })
+
   it('is looked at again by the next tick where the time does not suffice, and told then', async () => {
     await begin()
     unbind(first)
@@ -246,6 +274,24 @@ describe('a domain that is bare or wrongly served', () => {
     expect(exitStatus(report)).toBe(0)
     expect(report.status?.certificates[0]).toMatchObject({ health: 'critical', snoozeUntil: '2026-12-24' })
     expect(receiver.taken()).toEqual({})
+    const config = story.cloud.config({ snoozeUntil: '2026-12-24' })
+    for (const failOn of ['critical', 'warning'])
+      expect((await status(config, '--quiet', '--fail-on', failOn)).exitStatus).toBe(0)
+    expect((await status(story.cloud.config(), '--quiet')).exitStatus).toBe(1)
+  })
+
+  it('and is known (snoozeUntil) is no failure of the run that left it bare either: only unfinished', async () => {
+    await begin({ certificate: { snoozeUntil: '2026-12-24' } })
+    await story.drop({ to: 91 })
+    const stop = story.cloud.emulator.intercept((stage, call) => {
+      if (stage !== 'done' || call.route !== 'apig.detachCertificate') return
+      stop()
+      refuseAttach()
+    })
+    const report = await rotateUploads(story.wiring, story.parties(), { byPerson: true })
+    expect(story.bare()).toEqual([first])
+    expect(report.critical).toEqual([])
+    expect(exitStatus(report)).toBe(3)
   })
 
   it('is nobody where attaching is forbidden for good: that is a failure, seen before anything is detached', async () => {
@@ -297,36 +343,29 @@ describe('a domain that is bare or wrongly served', () => {
 
   it('ends `status` with 1 by what the last tick found, says how old that is, and waits for nothing', async () => {
     await begin()
-    const file = join(story.cloud.folder, 'rotation.yaml')
-    await writeFile(file, JSON.stringify(story.cloud.config()))
-    // The command line takes the machine's clock; it must show the story's time, or the requests are signed too late.
-    const status = (...args: string[]) => {
-      vi.useFakeTimers({ toFake: ['Date'], now: story.clock.lazy.now() })
-      return runCli('status', '--config', file, ...args).finally(() => vi.useRealTimers())
-    }
+    const here = story.cloud.config()
     unbind(first)
     // Seen once: a person may look, nobody is called.
-    const once = await status()
+    const once = await status(here)
     expect(once.exitStatus).toBe(0)
     expect(once.stdout.replace(/\s+/g, ' ')).toContain('seen once so far')
-    expect((await status('--fail-on', 'warning', '--quiet')).exitStatus).toBe(1)
+    expect((await status(here, '--fail-on', 'warning', '--quiet')).exitStatus).toBe(1)
     await watched()
-    const found = await status()
+    const found = await status(here)
     expect(found.exitStatus).toBe(1)
     expect(found.stdout.replace(/\s+/g, ' ')).toMatch(/Found: by the tick of 2026-11-22 12:\d\d UTC/)
-    expect((await status('--fail-on', 'never', '--json')).exitStatus).toBe(0)
-    expect((await status('--fail-on', 'sometimes')).exitStatus).toBe(2)
+    expect((await status(here, '--fail-on', 'never', '--json')).exitStatus).toBe(0)
+    expect((await status(here, '--fail-on', 'sometimes')).exitStatus).toBe(2)
 
     // From where no gateway can be reached the last tick's finding is all there is.
     const away = story.cloud.config({}, { verify: { connect: '127.0.0.1:1' } })
-    await writeFile(file, JSON.stringify(away))
     story.cloud.emulator.faults.add({
       route: 'apig.listGroups',
       fault: { status: 403, errorCode: 'APIGW.0302' },
     })
-    const blind = await status()
+    const blind = await status(away)
     expect(blind.exitStatus).toBe(1)
-    expect(JSON.parse((await status('--json', '--fail-on', 'never')).stdout)).toMatchObject({
+    expect(JSON.parse((await status(away, '--json', '--fail-on', 'never')).stdout)).toMatchObject({
       certificates: [{ health: 'critical', problems: [{ title: 'shop: 1 domain without a certificate' }] }],
       unread: [{ where: expect.stringMatching(/^apig:/) }],
     })
@@ -338,6 +377,11 @@ describe('a domain that is bare or wrongly served', () => {
     const report = await watched()
     expect(report.failures).toMatchObject([{ failure: { code: 'watch.blind' } }])
     expect(exitStatus(report)).toBe(1)
+    const config = story.cloud.config({}, { verify: false })
+    const blind = await status(config)
+    expect(blind.exitStatus).toBe(1)
+    expect(blind.stderr).toContain('No domain could be looked at')
+    expect((await status(config, '--fail-on', 'never', '--quiet')).exitStatus).toBe(0)
     story.clock.advance(hour)
     story.cloud.emulator.faults.clear()
     expect(exitStatus(await watched())).toBe(0)

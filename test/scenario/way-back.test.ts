@@ -187,6 +187,57 @@ describe('an attach beside the old certificate', () => {
     expect(story.called('apig.detachCertificate')).toBe(3)
   })
 
+  it('is tried again by each rotation: a gateway that takes it by now is learnt, and has no gap', async () => {
+    await begin({ apig: ['a.shop.example'] })
+    await story.tick()
+    expect(story.cloud.emulator.state().gaps).toHaveLength(1)
+    story.cloud.emulator.setRules({ attachOverOther: 'replace' })
+    await story.drop()
+    expect((await story.tick()).at(-1)).toMatchObject({
+      status: 'rotated',
+      gateways: [{ attach: 'replaces' }],
+    })
+    expect(story.cloud.emulator.state().gaps).toHaveLength(1)
+  })
+
+  const keepingBoth = async () => {
+    const rules = { visibilityDelayMs: 0, attachOverOther: 'keep-both' } as const
+    const begun = await begin({ apig: ['a.shop.example'], rules })
+    const [old] = story.cloud.emulator.state().bindings[0]!.certificates
+    return { ...begun, old: old!.id }
+  }
+
+  it('that is answered and not shown takes nothing off', async () => {
+    const { before, bundle, old } = await keepingBoth()
+    let attaches = 0
+    const stop = story.cloud.emulator.intercept((stage, call) => {
+      // The rehearsal is the first.
+      if (stage !== 'done' || call.route !== 'apig.attachCertificate' || ++attaches < 2) return
+      stop()
+      story.cloud.emulator.bind('a.shop.example', old)
+    })
+    const [outcome] = await story.tick()
+    expect(codes(outcome)).toEqual(['rotation.attach-without-effect'])
+    expect(story.called('apig.detachCertificate')).toBe(0)
+    expect(story.cloud.bound()).toEqual(before)
+    expect((await story.ticks()).at(-1)).toMatchObject({ status: 'rotated' })
+    expect(story.cloud.bound()).toEqual({ 'a.shop.example': [bundle.fingerprint] })
+  })
+
+  it('that is gone once the old one is detached is seen at once: the old one comes back', async () => {
+    const { before, bundle } = await keepingBoth()
+    const stop = story.cloud.emulator.intercept((stage, call) => {
+      if (stage !== 'done' || call.route !== 'apig.detachCertificate') return
+      stop()
+      story.cloud.emulator.bind('a.shop.example', null)
+    })
+    const [outcome] = await story.tick()
+    expect(codes(outcome)).toEqual(['rotation.attach-without-effect'])
+    expect(story.cloud.bound()).toEqual(before)
+    expect((await story.ticks()).at(-1)).toMatchObject({ status: 'rotated' })
+    expect(story.cloud.bound()).toEqual({ 'a.shop.example': [bundle.fingerprint] })
+  })
+
   it('that is refused with anything but 2051 has touched nothing', async () => {
     const { before } = await begin()
     story.fault('apig.attachCertificate', { status: 400, errorCode: 'APIG.2104' }, { from: 2 })
@@ -245,6 +296,24 @@ describe('an undo', () => {
     expect(outcomes[0]?.failures.map(({ message }) => message).join()).toContain('deleted')
     expect(story.cloud.bound()['a.shop.example']).toEqual([bundle.fingerprint])
     expect(story.called('apig.detachCertificate')).toBe(1)
+  })
+
+  it('whose predecessor was refused at the rehearsal takes nothing off that it could not replace', async () => {
+    const { bundle } = await begin({ apig: ['a.shop.example'] })
+    await story.cloud.emulator.reset({
+      ...seedOf(['a.shop.example']),
+      certificates: [
+        { ref: 'old', generate: { names: ['a.shop.example'], notBefore: '-91d', notAfter: '-1d' } },
+      ],
+    })
+    neverServed(bundle.fingerprint)
+    const outcomes = await story.ticks()
+    expect(outcomes).toMatchObject([{ status: 'failed' }])
+    expect(outcomes[0]?.failures.map(({ message }) => message).join()).toContain('cannot be put back')
+    expect(story.cloud.bound()).toEqual({ 'a.shop.example': [bundle.fingerprint] })
+    // The old one, once; the new one never.
+    expect(story.called('apig.detachCertificate')).toBe(1)
+    expect(story.cloud.emulator.state().gaps).toHaveLength(1)
   })
 
   it('finds old and new deleted by hand, and creates the new one again', async () => {
