@@ -215,7 +215,10 @@ export const specs = {
     ],
     exits: [
       [0, 'nothing needs anybody, or all that does is acknowledged (snoozeUntil)'],
-      [1, 'something is critical (or a warning, with --fail-on warning), or nothing could be looked at'],
+      [
+        1,
+        'something is critical (or a warning, with --fail-on warning), or a gateway or state could not be read',
+      ],
       wrongUsage,
     ],
   },

@@ -40,7 +40,7 @@ export async function run(args: string[]): Promise<number> {
     if (failOn === 'never') return 0
     // "Nothing is wrong" is said only by somebody who has looked.
     if (isBlind(gathered)) throw blind(gathered)
-    return needsSomebody(model, failOn) ? 1 : 0
+    return model.unread.length > 0 || needsSomebody(model, failOn) ? 1 : 0
   } finally {
     await session.close()
   }

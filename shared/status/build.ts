@@ -1,4 +1,5 @@
 import { day } from '../base/clock.ts'
+import type { FailureReport } from '../base/failure.ts'
 import type { Outbox } from '../notify/outbox.ts'
 import {
   allCertificateFacts,
@@ -6,13 +7,14 @@ import {
   type Gathered,
   type ServedFacts,
 } from '../watch/facts.ts'
+import { lookKey } from '../watch/look-order.ts'
 import type { ProblemNotice } from '../watch/notice.ts'
 import { noticeText, plain } from '../watch/notice-text.ts'
 import { mergeServed, problemsOf, watchSettings } from '../watch/problems.ts'
 import { renewalOutlook } from '../watch/renewal-outlook.ts'
 import { crossingsOf, lifetimeOf } from '../watch/threshold.ts'
 import { discoveredFacts } from '../watch/watch.ts'
-import { instantText, listText, relativeText } from '../watch/words.ts'
+import { countText, instantText, listText, relativeText } from '../watch/words.ts'
 import {
   byUrgency,
   type CertificateStatus,
@@ -62,9 +64,19 @@ export function buildStatus(input: StatusInput): StatusModel {
     summary: summaryOf(certificates),
     certificates,
     quotas: [...input.quotas],
-    unread: (input.unread ?? []).map(({ where, failure: { message, next } }) => ({ where, message, next })),
+    unread: (input.unread ?? []).map(({ where, failure }) => ({
+      where,
+      message: failure.message,
+      next: failure.next,
+      severity: isDefinite(failure) ? 'critical' : 'warning',
+    })),
     channels: channelsOf(input.outbox),
   })
+}
+
+/** Wrong credentials, a missing permission, an instance or project that is not there: no later look gets another answer. */
+function isDefinite({ kind, facts }: FailureReport): boolean {
+  return kind === 'never' || (kind === 'later' && (facts.status === 401 || facts.status === 403))
 }
 
 /** Every text of the model, whoever it came from, loses controls and bidirectional overrides in one place. */
@@ -84,7 +96,7 @@ function certificateStatus(facts: CertificateFacts, input: StatusInput, managed:
   const standing = mergeServed(problemsOf(facts, settings)).map((notice) => standingProblem(notice, facts))
   const expiry = expiryProblems(facts, settings.thresholds, input.now)
   // What is broken comes before what will be, unless the end itself is the breakage.
-  const problems = [...expiry, ...standing].sort((a, b) => weight(a) - weight(b))
+  const problems = [...expiry, ...standing, ...notSeen(facts, input)].sort((a, b) => weight(a) - weight(b))
   const leaf = leafOf(facts, input.now)
   return {
     name: facts.name,
@@ -99,6 +111,28 @@ function certificateStatus(facts: CertificateFacts, input: StatusInput, managed:
     next: nextAct(facts, leaf, input.now),
     rotations: rotationsOf(facts.state),
   }
+}
+
+/** Not one handshake came about: then nobody has seen what is served, and an empty list of faults says nothing. */
+function notSeen({ name, domains }: CertificateFacts, { notLookedAt }: StatusInput): ProblemStatus[] {
+  const late = new Set(notLookedAt?.domains)
+  const wanted = domains.filter(({ verdict }) => verdict.verdict !== 'not looked at')
+  const [first] = wanted
+  if (first?.verdict.verdict !== 'not reached') return []
+  const unseen = wanted.every(
+    (domain) => domain.verdict.verdict === 'not reached' && !domain.trouble && !late.has(lookKey(domain)),
+  )
+  if (!unseen) return []
+  const title = `${name}: ${countText(wanted.length, 'domain')} cannot be seen from here`
+  const lines = [
+    { label: 'What', value: plain(`${first.host}: ${first.verdict.detail}`) },
+    {
+      label: 'You can',
+      value:
+        'Correct verify.connect and name resolution for where this runs; where there is no way to the domains, verify: false says so.',
+    },
+  ]
+  return [{ kind: 'not seen', severity: 'warning', title, lines }]
 }
 
 function weight({ kind, severity }: ProblemStatus): number {

@@ -18,9 +18,17 @@ export interface StatusModel {
   /** Most urgent first. */
   certificates: CertificateStatus[]
   quotas: QuotaFacts[]
-  /** State files and gateways that could not be read. */
-  unread: { where: string; message: string; next: string }[]
+  /** State files and gateways that could not be read: nothing that is said of them is new. */
+  unread: UnreadPlace[]
   channels: ChannelStatus[]
+}
+
+export interface UnreadPlace {
+  where: string
+  message: string
+  next: string
+  /** `critical`: it has answered, and will answer the same until somebody acts; `warning`: it may pass by itself. */
+  severity: 'critical' | 'warning'
 }
 
 export interface StatusSummary {

@@ -44,6 +44,11 @@ export function renderTable(model: StatusModel, options: TableOptions): string {
       ]
     }),
   )
+  for (const { where, message, next, severity } of model.unread)
+    problems.push(
+      paint(colours[severity], `${signs[severity]} ${where} could not be read: ${message}`),
+      `  ${paint('90', '→')} ${next}`,
+    )
   const wrapped = problems.flatMap((line) => wrap(line, options.width))
   return [
     ...lines,
@@ -137,18 +142,13 @@ export function wrap(line: string, width: number): string[] {
   return [...lines, current]
 }
 
-function footer(
-  { summary, unread, channels, quotas, lastTick }: StatusModel,
-  now: Date,
-  paint: Paint,
-): string[] {
+function footer({ summary, channels, quotas, lastTick }: StatusModel, now: Date, paint: Paint): string[] {
   const lines = [
     `${countText(summary.certificates, 'certificate')}, ${summary.domainsAsExpected} of ${countText(summary.domains, 'domain')} served as expected${summary.domainsNotSeen === 0 ? '' : `, ${summary.domainsNotSeen} not seen from here`}`,
   ]
   for (const { where, used, limit } of quotas) {
     if (used >= limit * 0.85) lines.push(paint('33', `${where}: ${used} of ${limit} certificates used`))
   }
-  for (const { where, message } of unread) lines.push(paint('33', `${where} could not be read: ${message}`))
   for (const { name, pending, lastFailure } of channels) {
     if (lastFailure !== undefined)
       lines.push(
