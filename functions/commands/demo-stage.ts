@@ -5,6 +5,7 @@ import type { Emulator } from '../../emulator/emulator.ts'
 import { systemClock } from '../../shared/base/clock.ts'
 import { silentLog } from '../../shared/base/log.ts'
 import { loadConfig } from '../../shared/config/load.ts'
+import { StoppedByPerson } from '../../shared/runtime/context.ts'
 import { openWiring, type Wiring } from '../../shared/wire/cloud.ts'
 import type { Watched } from './edge-watch.ts'
 import type { Paint } from './render.ts'
@@ -41,7 +42,7 @@ export async function onStage(
   const interrupted = new AbortController()
   const stop = () => {
     if (!interrupted.signal.aborted) process.stderr.write('\nStopping.\n')
-    interrupted.abort(new Error('stopped by the user'))
+    interrupted.abort(new StoppedByPerson())
   }
   // Further signals are taken as well: cleaning up is a matter of moments, and must not be cut short.
   process.on('SIGINT', stop)

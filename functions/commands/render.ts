@@ -106,7 +106,9 @@ export function renderReport(report: JobReport, color: boolean, width = 100): st
   }
   for (const { job, names } of report.notLookedAt ?? []) {
     const some = names.slice(0, 5).join(', ') + (names.length > 5 ? ` and ${names.length - 5} more` : '')
-    lines.push(`${paint('yellow', '…')} The time did not suffice for ${job}: ${some}; the next tick goes on.`)
+    lines.push(
+      `${paint('yellow', '…')} ${report.stopped ? 'Stopped before' : 'The time did not suffice for'} ${job}: ${some}; the next tick goes on.`,
+    )
   }
   lines.push(...renderCritical(report.critical ?? [], paint, width))
   if (lines.length === 0) lines.push('Nothing to do: nothing lies in incoming/.')

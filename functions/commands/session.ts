@@ -7,7 +7,7 @@ import { Failure } from '../../shared/base/failure.ts'
 import type { Log } from '../../shared/base/log.ts'
 import { loadConfig } from '../../shared/config/load.ts'
 import type { Parties } from '../../shared/rotation/parties.ts'
-import { noDeadline } from '../../shared/runtime/context.ts'
+import { noDeadline, StoppedByPerson } from '../../shared/runtime/context.ts'
 import { exitStatus, type JobReport } from '../../shared/runtime/jobs.ts'
 import { createLog, type LogLevel, terminalDestination } from '../../shared/runtime/logger.ts'
 import { openWiring, type Wiring } from '../../shared/wire/cloud.ts'
@@ -61,7 +61,7 @@ export async function openSession(options: CommonOptions): Promise<Session> {
   const stop = () => {
     if (controller.signal.aborted) process.exit(130)
     process.stderr.write('Stopping after the step that is under way; press Ctrl-C again to stop at once.\n')
-    controller.abort(new Error('stopped by the user'))
+    controller.abort(new StoppedByPerson())
   }
   process.on('SIGINT', stop)
   process.on('SIGTERM', stop)

@@ -47,6 +47,13 @@ export function deadlineOf(context: PlatformContext, clock: Clock): Deadline & {
   }
 }
 
+/** Why a signal was aborted by a person's Ctrl-C: what was left undone is as they wanted it, and no failure. */
+export class StoppedByPerson extends Error {
+  constructor() {
+    super('stopped by the user')
+  }
+}
+
 /** For a terminal: no end but the user's Ctrl-C. */
 export function noDeadline(
   signal: AbortSignal = new AbortController().signal,

@@ -22,6 +22,8 @@ export interface JobReport {
   renewals?: RenewalOutcome[]
   /** What there was no time for, by job: names of certificates, or domains where `watch` did not come to them. */
   notLookedAt?: { job: string; names: string[] }[]
+  /** A person has stopped it: what is in `notLookedAt` was not for want of time. */
+  stopped?: true
   /** What is critical now and not acknowledged. */
   critical?: CriticalFinding[]
   /** Certificates that have had their turn and have more in `incoming/`. */

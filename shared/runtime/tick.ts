@@ -8,6 +8,7 @@ import { retireLeftovers } from '../rotation/retire.ts'
 import type { StatusModel } from '../status/model.ts'
 import type { RenewalFacts } from '../watch/facts.ts'
 import type { Wiring } from '../wire/cloud.ts'
+import { StoppedByPerson } from './context.ts'
 import { criticalIn } from './critical.ts'
 import { blind, gather, isBlind } from './gather.ts'
 import { CERTIFICATES_AT_ONCE, type JobReport, notLookedAt, rotateUploads } from './jobs.ts'
@@ -44,6 +45,12 @@ export async function tick(wiring: Wiring, parties: Parties, asked?: readonly st
         if (!parties.deadline.signal.aborted) await watchAndTell(wiring, parties, report, work.known)
       },
     )
+  if (parties.deadline.signal.reason instanceof StoppedByPerson) {
+    const told = report.status && !report.stopped
+    if (jobs.has('watch') && !told) notLookedAt(report, 'watch', ['telling people'])
+    report.stopped = true
+    return report
+  }
   for (const { job, names } of report.notLookedAt ?? [])
     parties.log.warn(`the time did not suffice for ${job}: ${names.length} not looked at`, { job, names })
   return report
@@ -102,6 +109,11 @@ async function watchAndTell(
   renewals: Map<string, RenewalFacts> | undefined,
 ): Promise<void> {
   const failed = (failure: Failure) => {
+    // What is to be told is kept for the next tick; that a person wanted no more of it now is nobody's failure.
+    if (parties.deadline.signal.reason instanceof StoppedByPerson) {
+      report.stopped = true
+      return parties.log.info(failure.message, { failure })
+    }
     parties.log.error(failure.message, { failure })
     report.failures.push({ failure })
   }

@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { renderReport } from '../../functions/commands/render.ts'
 import { minute, second } from '../../shared/base/clock.ts'
 import type { Gateway } from '../../shared/gateway/port.ts'
 import type { Parties } from '../../shared/rotation/parties.ts'
-import { noDeadline } from '../../shared/runtime/context.ts'
+import { noDeadline, StoppedByPerson } from '../../shared/runtime/context.ts'
 import { exitStatus, rotateThenTell, rotateUploads } from '../../shared/runtime/jobs.ts'
 import { tick } from '../../shared/runtime/tick.ts'
 import { limited } from '../../shared/runtime/time-budget.ts'
@@ -112,6 +113,30 @@ describe('people are told', () => {
     expect(report.failures).toHaveLength(1)
     expect(told.join('')).toContain('2026-12-02')
     expect(exitStatus(report)).toBe(1)
+  })
+
+  it('by the next tick where a person stops this one, and that is no failure of telling', async () => {
+    await start(['api.shop.example'])
+    const { wiring } = await invocation(14 * minute)
+    const ctrlC = new AbortController()
+    const parties = wiring.parties({ deadline: noDeadline(ctrlC.signal) })
+    const probe = {
+      handshake: async () => {
+        ctrlC.abort(new StoppedByPerson())
+        return { reached: false as const, reason: 'stopped' }
+      },
+    }
+    const report = await tick(wiring, { ...parties, probe })
+    expect(report.failures).toEqual([])
+    expect(report.notLookedAt?.at(-1)).toEqual({ job: 'watch', names: ['telling people'] })
+    expect(exitStatus(report)).toBe(3)
+    expect(renderReport(report, false)).toMatch(
+      /… Stopped before watch: telling people; the next tick goes on\./,
+    )
+    expect(told).toEqual([])
+    const next = await invocation(14 * minute)
+    await tick(next.wiring, next.parties)
+    expect(told.join('')).toContain('2026-12-02')
   })
 
   it('of what an upload has come to so far, where its rotation hangs', async () => {
