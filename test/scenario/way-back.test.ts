@@ -80,6 +80,22 @@ describe('the way back', () => {
     expect(story.cloud.bound()).toEqual({ 'a.shop.example': [bundle.fingerprint] })
   })
 
+  it('of what somebody binds after the rehearsal is proven before it is detached', async () => {
+    const { before } = await begin({ apig: ['a.shop.example'] })
+    const old = story.cloud.emulator.state().bindings[0]!.certificates[0]!.id
+    story.cloud.emulator.bind('a.shop.example', null)
+    const stop = story.cloud.emulator.intercept((stage, call) => {
+      if (stage !== 'arrived' || call.route !== 'apig.attachCertificate') return
+      stop()
+      story.cloud.emulator.bind('a.shop.example', old)
+    })
+    story.fault('apig.attachCertificate', EXPIRED, { nth: 2 })
+    const [outcome] = await story.tick()
+    expect(codes(outcome)).toEqual(['rotation.no-proven-way-back'])
+    expect(story.called('apig.detachCertificate')).toBe(0)
+    expect(story.cloud.bound()).toEqual(before)
+  })
+
   it('of a domain that is gone is another domain’s', async () => {
     const { before, bundle } = await begin()
     story.fault('apig.attachCertificate', { status: 404, errorCode: 'APIG.3020' }, { nth: 1 })
