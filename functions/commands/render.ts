@@ -95,6 +95,7 @@ export function renderReport(report: JobReport, color: boolean, width = 100): st
     for (const repair of outcome.repairs) lines.push(paint('dim', `    repaired: ${repair.message}`))
     for (const domain of outcome.domains)
       if (domain.failure) lines.push(`    ${domain.host}: ${domain.status}: ${domain.failure.message}`)
+    if (outcome.movedTo !== undefined) lines.push(`    The bundle lies in ${outcome.movedTo} now.`)
     for (const failure of outcome.failures)
       lines.push(`    ${failure.next} ${paint('dim', `[${failure.code}]`)}`)
   }

@@ -52,6 +52,7 @@ export async function conclude(
     await removeCopies(job, parties, before)
   const folder = same ? before.to.slice(base.length, -1) : bundleFolder(parties.clock.now(), digest)
   state.moving = { to: `${base}${folder}/`, digest, sources: upload.sources, copied: false }
+  if (conclusion.to === 'rejected') outcome.movedTo = state.moving.to
   await journal.save()
 
   const clientCa = conclusion.bundle?.trustedRootCa.map(({ fingerprint }) => fingerprint) ?? []

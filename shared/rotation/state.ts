@@ -243,6 +243,8 @@ export interface Outcome {
   domainsOmitted?: number
   /** What the gateways were seen to do; left out where nothing is known. */
   gateways?: GatewayFinding[]
+  /** The folder below `rejected/` that the bundle was moved to, with its final slash. */
+  movedTo?: string
   pushed: (PushTarget & { status: 'pushed' | 'already pushed' | 'failed'; failure?: FailureReport })[]
   failures: FailureReport[]
 }

@@ -24,7 +24,8 @@ export function noticeText(notice: Notice): NoticeText {
   const add = (label: string, value: string) => {
     if (value !== '') lines.push({ label, value: plain(value, 600) })
   }
-  for (const detail of details(notice)) add('What', detail)
+  // The first reason is often the sentence itself.
+  for (const detail of new Set(details(notice))) add('What', detail)
   if (notice.kind === 'not served') {
     for (const text of perDomain(notice.domains, 'before')) add('Should be', text)
     for (const text of perDomain(notice.domains, 'refusal')) add('Refused', text)

@@ -80,7 +80,9 @@ function concludedProblem(facts: CertificateFacts, settings: WatchSettings): Con
     key: `${facts.name}/rotation`,
     severity: bare.length > 0 ? ('critical' as const) : ('warning' as const),
     where: bare.length > 0 ? bare : hostsOf(facts),
-    action: outcome.failures[0]?.next ?? 'Read result.json beside the bundle and hand in another one.',
+    action:
+      outcome.failures[0]?.next ??
+      `Read README.txt in ${outcome.movedTo ?? `the newest folder below rejected/${facts.name}/`} and hand in another bundle.`,
   }
   const retryAt = facts.state?.retry?.notBefore
   const kept =

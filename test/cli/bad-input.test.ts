@@ -199,6 +199,14 @@ describe('rotate, given', () => {
       expect(all).not.toMatch(/\n {4}at |undefined|\[object/)
       expectNoSecret(all, printed, files)
       const keys = await cloud.keys()
+      if (one.rejected) {
+        const folder = keys.find((key) => key.startsWith('rejected/shop/'))?.replace(/[^/]*$/, '')
+        expect(printed.stdout).toContain(`The bundle lies in ${folder} now.`)
+        const status = (await runCli('status', '--config', file)).stdout.replace(/\s+/g, ' ')
+        expect(status).toContain(`→ Read README.txt in ${folder} and hand in another bundle.`)
+        const [, title] = /refused: (.{20,60}?)[.\n]/.exec(printed.stdout) ?? []
+        expect(status.split(`${title}`)).toHaveLength(2)
+      }
       const places = Object.keys(files).map((key) =>
         keys.some(
           (k) => k.startsWith(one.rejected ? 'rejected/shop/' : 'incoming/shop/') && k.endsWith(`/${key}`),
