@@ -92,6 +92,9 @@ export function renderReport(report: JobReport, color: boolean, width = 100): st
         if (check.message === outcome.sentence) lines.push(`${lines.pop()} ${code}`)
         else lines.push(`    ${check.message} ${code}`)
       }
+    for (const check of outcome.checks)
+      if (check.result === 'warning')
+        lines.push(`    ${paint('yellow', 'warning:')} ${check.message} ${paint('dim', `[${check.code}]`)}`)
     for (const repair of outcome.repairs) lines.push(paint('dim', `    repaired: ${repair.message}`))
     for (const domain of outcome.domains)
       if (domain.failure) lines.push(`    ${domain.host}: ${domain.status}: ${domain.failure.message}`)

@@ -88,7 +88,7 @@ const completeForAnybody = ({ leaf, chain, work }: Facts) => {
   return warning(
     'chain-complete',
     `There are no intermediates; with trust set to any nobody can tell whether ${facts.issuer} is a root that clients have.`,
-    { ...facts, issuerPublished: leaf.extensions.issuerPublished === true },
+    facts,
   )
 }
 

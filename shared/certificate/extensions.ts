@@ -49,7 +49,6 @@ export const NOT_PROCESSED: readonly string[] = [
 ]
 
 export const ANY_POLICY = '2.5.29.32.0'
-const CA_ISSUERS = '1.3.6.1.5.5.7.48.2'
 export const SERVER_AUTH = '1.3.6.1.5.5.7.3.1'
 export const ANY_EXTENDED_KEY_USAGE = '2.5.29.37.0'
 
@@ -97,8 +96,6 @@ export interface Extensions {
   policyMappings?: { issuer: string; subject: string }[]
   policyConstraints?: PolicyConstraints
   inhibitAnyPolicy?: number
-  /** The certificate says where its issuer's own certificate can be fetched, as those below an intermediate do. */
-  issuerPublished?: boolean
   /** Netscape's forerunner of the extended key usage, which OpenSSL still obeys: whether it holds "SSL server". */
   netscapeServer?: boolean
 }
@@ -159,7 +156,7 @@ export function readExtension(into: Extensions, oid: string, value: Uint8Array):
     case Extension.authorityInformationAccess:
       for (const description of nonEmpty(sequenceOf(node(), 'list of access descriptions'))) {
         const [method, location, ...rest] = sequenceOf(description, 'access description')
-        if (readOid(method) === CA_ISSUERS) into.issuerPublished = true
+        readOid(method)
         if (location === undefined || rest.length > 0)
           throw new DerError('has a wrongly encoded access description')
         readGeneralName(location)

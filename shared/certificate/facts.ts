@@ -9,6 +9,8 @@ export interface Served {
   notBefore: Date
   notAfter: Date
   names: string[]
+  /** SHA-256 of each certificate as sent, leaf first; where it is not known nothing is lost. */
+  chain?: readonly string[]
 }
 
 export interface JudgeOptions {

@@ -1,5 +1,6 @@
 import { passed, refused, warning } from './check-result.ts'
 import type { Check } from './checks.ts'
+import type { Facts } from './facts.ts'
 import { type Host, namesCover, parseHost } from './host-name.ts'
 import { printable, printableList } from './printable.ts'
 
@@ -48,8 +49,11 @@ const namesCovered: Check = ({ leaf, options: { domains } }) => {
   )
 }
 
-/** What is served now is neither newer nor wider: an old bundle that turns up late must not undo a renewal. */
-const noDowngrade: Check = ({ leaf, options: { served, allowDowngrade } }) => {
+/**
+ * What is served now is neither newer nor wider nor more complete: an old bundle that turns up late must not undo a
+ * renewal, and a leaf whose intermediates are still on their way must not take them from clients that need them.
+ */
+const noDowngrade: Check = ({ leaf, chain, bundle, options: { served, allowDowngrade, trust } }) => {
   if (served === undefined || served.length === 0) return undefined
   const names = leaf.extensions.subjectAlternativeName ?? []
   const older = served.filter(
@@ -59,22 +63,35 @@ const noDowngrade: Check = ({ leaf, options: { served, allowDowngrade } }) => {
     const host: Host | undefined = parseHost(name)
     return host !== undefined && !namesCover(names, host)
   })
-  if (older.length === 0 && lost.length === 0)
+  // Under other trust the path to the root tells. A root that came along and was dropped has signed the leaf itself.
+  const alone = chain.length === 0 && !bundle.repairs.some(({ code }) => code === 'dropped-root')
+  const intermediates = Math.max(...served.map((now) => (now.chain?.length ?? 1) - 1))
+  const bare = trust.kind === 'any' && alone && !isIssuedByItself(leaf) && intermediates > 0
+  if (older.length === 0 && lost.length === 0 && !bare)
     return passed('no-downgrade', 'The certificate is as new and as wide as what is served now.')
   const end = older[0]?.notAfter.toISOString()
   const why = [
     ...(older.length > 0 ? [`it is older than what is served now, which lasts until ${end}`] : []),
     ...(lost.length > 0 ? [`it lacks ${printableList(lost)}, which is served now`] : []),
+    ...(bare
+      ? [
+          `it comes without intermediates, and what is served now has ${intermediates}: add them, or the root where it signs directly`,
+        ]
+      : []),
   ].join(', and ')
   const facts = { lost: lost.slice(0, 100).map((name) => printable(name)), older: older.length }
   if (allowDowngrade)
     return warning('no-downgrade', `The certificate is a step back: ${why}; the config allows it.`, facts)
   return refused(
     'no-downgrade',
-    older.length > 0 ? 'older' : 'narrower',
+    older.length > 0 ? 'older' : lost.length > 0 ? 'narrower' : 'chain',
     `The certificate is a step back: ${why}. Set allowDowngrade if that is meant.`,
     facts,
   )
+}
+
+function isIssuedByItself({ certificate }: Facts['leaf']): boolean {
+  return certificate.issuer === certificate.subject
 }
 
 export const nameChecks: readonly Check[] = [namesCovered, noDowngrade]

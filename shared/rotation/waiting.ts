@@ -170,9 +170,8 @@ function digestOfUpload({ sources, unfinished }: Upload): string {
 function lacksChainOnly(verdict: Verdict): boolean {
   const refusals = verdict.checks.filter((check) => check.result === 'refused')
   if (refusals.length > 0) return refusals.every((check) => check.facts?.reason === 'issuer-missing')
-  // With trust `any` nobody can tell whether a leaf without intermediates is whole; one that says where to fetch
-  // its issuer hardly is.
-  return verdict.checks.some((check) => check.result === 'warning' && check.facts?.issuerPublished === true)
+  // With trust `any` nobody can tell whether a leaf without intermediates is whole.
+  return verdict.checks.some((check) => check.result === 'warning' && check.code === 'chain-complete')
 }
 
 /** No intermediates, while something unfinished lies beside that may be them. */

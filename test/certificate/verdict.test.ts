@@ -342,6 +342,31 @@ describe('a downgrade', () => {
     expect(refusals(bundle, { served: [served] })).toEqual(expected)
     expect(refusals(bundle, { served: [served], allowDowngrade: true })).toEqual([])
   })
+
+  const now = { notBefore: new Date(0), notAfter: new Date(), names: ['shop.example'] }
+  const leafOnly = bundleOf(ec.certificatePem + ec.privateKeyPem)
+  it.each([
+    [
+      'a leaf alone where intermediates are served',
+      leafOnly,
+      ['leaf', 'one', 'two'],
+      ['no-downgrade: chain'],
+    ],
+    ['a leaf alone where a leaf alone is served', leafOnly, ['leaf'], []],
+    ['a leaf alone where nobody knows what is served', leafOnly, undefined, []],
+    ['a whole chain where a longer one is served', bundle, ['leaf', 'one', 'two'], []],
+    [
+      'a leaf with the root that signed it',
+      { ...leafOnly, repairs: [{ code: 'dropped-root', message: '' }] },
+      ['leaf', 'one'],
+      [],
+    ],
+  ] as const)('%s', (_, what, chain, expected) => {
+    const served = [{ ...now, ...(chain ? { chain } : {}) }]
+    const any = { served, trust: readTrust('any') }
+    expect(refusals(what as Bundle, any)).toEqual(expected)
+    expect(refusals(what as Bundle, { ...any, allowDowngrade: true })).toEqual([])
+  })
 })
 
 describe('the CA for client certificates', () => {
