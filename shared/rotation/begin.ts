@@ -33,6 +33,8 @@ export async function beginRun(
     ),
     boundHere: new Set(),
     habitsSeen: new Set(),
+    attachedAgain: new Map(),
+    attachRefused: new Map(),
   }
   rememberOurs(run, made.existing)
   for (const one of made.made) rememberCreated(run, one.where, one.id, one.name, one.digest)

@@ -8,7 +8,7 @@ import { HiddenBindings } from './hidden.ts'
 import { judgeOf } from './judged.ts'
 import { OutOfTime, perform } from './perform.ts'
 import { type BindStep, isOtherAlgorithm, replacedBy } from './plan.ts'
-import { requireWayBack } from './rehearse.ts'
+import { isBeforeDetach, noteRefusal, requireAttaching, requireWayBack } from './rehearse.ts'
 import { restoreDomain } from './restore.ts'
 import {
   gatewayOf,
@@ -58,7 +58,10 @@ export async function bindDomain(run: Run, step: BindStep): Promise<void> {
   } catch (thrown) {
     const failure = asFailure(thrown)
     if (failure instanceof OutOfTime || failure instanceof LeaseLost) throw failure
+    // Untouched, and told of by the domain where the attach was refused.
+    if (failure.code === 'rotation.detaching-stopped') return
     trouble(run, step.kind, step.domain, failure)
+    if (isBeforeDetach(failure)) return void run.troubles.set(step.domain, failure)
     await giveUpBinding(run, step, failure)
   }
 }
@@ -125,7 +128,6 @@ async function isBeside(run: Run, step: BindStep, id: string, old: BoundCertific
 async function detachThenAttach(run: Run, step: BindStep): Promise<string> {
   const record = recordOf(run, step.domain)
   let old = step.replaces
-  if (old) requireTime(run, `${step.host}: rebinding`)
   for (let surprise = 1; ; surprise++) {
     const outcome = await detachOld(run, step, old)
     if (outcome === 'already bound') return 'the new certificate was bound already'
@@ -163,12 +165,14 @@ async function detachOld(
   for (let surprise = 0; old && surprise < SURPRISES; surprise++) {
     const id = old.id
     await requireWayBack(run, step, old)
+    requireTime(run, `${step.host}: rebinding`)
     try {
       await perform(
         patience(run, { tries: 2 }),
         async () =>
           (await gateway.domain(record))?.certificates.some((one) => one.id === id) ? undefined : true,
         async () => {
+          requireAttaching(run, step)
           await gateway.detach(record, id)
           return true
         },
@@ -187,6 +191,16 @@ async function detachOld(
 
 /** The new certificate comes on: by its id, or created and bound in one call (strategy `add`). Returns its id. */
 async function putOn(run: Run, step: BindStep): Promise<string> {
+  try {
+    return await bindOrAdd(run, step)
+  } catch (thrown) {
+    // At once, before the undo: others stand before their detach at this moment.
+    noteRefusal(run, step.gateway, thrown)
+    throw thrown
+  }
+}
+
+async function bindOrAdd(run: Run, step: BindStep): Promise<string> {
   const gateway = gatewayOf(run, step.gateway)
   const record = recordOf(run, step.domain)
   const bound = async () => {

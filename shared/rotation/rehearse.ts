@@ -111,25 +111,21 @@ async function rehearseAt(run: Run, key: string, steps: BindStep[]): Promise<str
 }
 
 /**
- * Before each detach: the way back of this certificate is proven, or there is nothing to lose by going without.
- * Throws `rotation.no-proven-way-back` where the certificate must stay for now.
+ * Before each detach: this very domain gets again what it has, or there is nothing to lose by going without. What
+ * another domain has shown says nothing here: permissions are given by domain, and locks are set on one.
+ * Throws one of `BEFORE_THE_DETACH` where the certificate must stay for now.
  */
 export async function requireWayBack(run: Run, place: Place, old: BoundCertificate): Promise<void> {
-  const known = wayBackAt(run, place.gateway)
-  if (known?.refused[old.id] === undefined) {
-    if (known?.proven || servedByOurHand(run, place.gateway)) return
-    const wayBack = known ?? begin(run, place.gateway)
-    const failure = await tryAt(
-      run,
-      { ...place, host: recordOf(run, place.domain).host, replaces: old },
-      wayBack,
-    )
-    if (wayBack.proven) return
+  requireAttaching(run, place)
+  if (run.attachedAgain.get(place.domain) === old.id) return
+  const { host } = recordOf(run, place.domain)
+  const wayBack = wayBackAt(run, place.gateway) ?? begin(run, place.gateway)
+  if (wayBack.refused[old.id] === undefined) {
+    const failure = await tryAt(run, { ...place, host, replaces: old }, wayBack)
     if (failure && refusalOf(failure) === 'of this domain') throw failure
   }
-  const words = wayBackAt(run, place.gateway)?.refused[old.id]
+  const words = wayBack.refused[old.id]
   if (words === undefined) return
-  const { host } = recordOf(run, place.domain)
   const certificate = await gatewayOf(run, place.gateway).certificate(old.id)
   const view = run.views.get(place.gateway)?.domains.find(({ target }) => target === place.domain)
   const excuse = excuseFor(certificate, view?.servedBefore, run.parties.clock.now())
@@ -147,6 +143,39 @@ export async function requireWayBack(run: Run, place: Place, old: BoundCertifica
     place.domain,
     `${host}: ${old.name || old.id} is replaced without a way back: ${excuse}`,
   )
+}
+
+/** Told of a domain that was left as it is: there is nothing to undo. */
+const BEFORE_THE_DETACH = new Set([
+  'rotation.way-back-refused',
+  'rotation.no-proven-way-back',
+  'rotation.detaching-stopped',
+])
+
+export function isBeforeDetach({ code }: Pick<Failure, 'code'>): boolean {
+  return BEFORE_THE_DETACH.has(code)
+}
+
+/** Remembers a refusal that every domain of the gateway would meet: nobody else is to lose what it has. */
+export function noteRefusal(run: Run, gateway: string, thrown: unknown): void {
+  const failure = asFailure(thrown)
+  if (failure instanceof LeaseLost || failure.code === 'gateway.occupied') return
+  if (refusalOf(failure) === 'of everybody' && !run.attachRefused.has(gateway))
+    run.attachRefused.set(gateway, failure)
+}
+
+/** Directly before a detach. Throws where the gateway has refused an attach meanwhile, at whichever domain. */
+export function requireAttaching(run: Run, place: Place): void {
+  const refusal = run.attachRefused.get(place.gateway)
+  if (!refusal) return
+  throw new Failure({
+    code: 'rotation.detaching-stopped',
+    kind: 'later',
+    message: `${recordOf(run, place.domain).host}: left as it is, because an attach was refused at another domain of this gateway: ${refusal.message}`,
+    next: refusal.next,
+    facts: { domain: place.domain, refusal: refusal.code },
+    cause: refusal,
+  })
 }
 
 /** Why the gateway does not attach this certificate any more, where the rehearsal has found that out. */
@@ -180,6 +209,7 @@ async function tryAt(run: Run, step: Candidate, wayBack: WayBack): Promise<Failu
     const attached = await attachAgain(run, step)
     if (!attached) return undefined
     wayBack.proven = true
+    run.attachedAgain.set(step.domain, attached.id)
     run.journal.touch()
     const sentence = `${step.host}: the way back works: ${attached.name || attached.id} was attached again as it is`
     say(run, 'rehearse', step.domain, sentence, run.parties.clock.monotonic() - begun)
@@ -189,6 +219,7 @@ async function tryAt(run: Run, step: Candidate, wayBack: WayBack): Promise<Failu
     if (failure instanceof LeaseLost) throw failure
     switch (refusalOf(failure)) {
       case 'of everybody':
+        noteRefusal(run, step.gateway, failure)
         throw untouched(run, step, failure)
       case 'of this domain':
         run.troubles.set(step.domain, failure)

@@ -25,6 +25,10 @@ export interface Run {
   boundHere: Set<string>
   /** Gateways that have shown in this run what they do with an attach beside another certificate. */
   habitsSeen: Set<string>
+  /** By domain target: the certificate that was attached to it again, as it is, in this run. */
+  attachedAgain: Map<string, string>
+  /** By gateway: an attach was refused there that every other would be refused as well; no detach begins any more. */
+  attachRefused: Map<string, Failure>
 }
 
 /** The slowest change seen in this run, which is what the next one must be expected to cost. */

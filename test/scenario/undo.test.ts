@@ -14,11 +14,11 @@ describe('an attach that does not succeed', () => {
     return { before: story.cloud.bound(), bundle: await story.drop() }
   }
 
-  // Attaches before the one that counts: the rehearsal, and the first try beside the old certificate.
+  // Attaches before the one that counts: at each domain the rehearsal, and the first try beside the old certificate.
   for (const [gateway, canary, later] of [
-    [{}, 3, 4],
-    [{ attachFirst: true }, 3, 5],
-    [{ attachFirst: 'never' }, 2, 3],
+    [{}, 3, 5],
+    [{ attachFirst: true }, 3, 6],
+    [{ attachFirst: 'never' }, 2, 4],
     [{ strategy: 'add' }, 2, 3],
   ] as const) {
     const route = 'strategy' in gateway ? 'apig.addCertificate' : 'apig.attachCertificate'
@@ -112,7 +112,7 @@ describe('an attach that does not succeed', () => {
 
   it('is tried again when the config has changed, also where only some domains were refused', async () => {
     const { bundle } = await begin({ rest: { concurrency: 1 } })
-    story.fault('apig.attachCertificate', REFUSED, { nth: 4 })
+    story.fault('apig.attachCertificate', REFUSED, { nth: 5 })
     expect((await story.tick())[0]).toMatchObject({ status: 'failed' })
     await story.cloud.drop(bundle)
     await story.configure({ gateway: { attachFirst: true }, rest: { concurrency: 1 } })

@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { codes, Story, type StoryOptions, statuses } from '../support/story.ts'
 
 const hosts = ['a.shop.example', 'b.shop.example', 'c.shop.example']
+const FORBIDDEN = { status: 403, errorCode: 'APIG.1005' }
 const EXPIRED = { status: 400, errorCode: 'APIG.2102' }
 
 let story: Story
@@ -12,13 +13,26 @@ async function begin(options: StoryOptions = {}) {
   return { before: story.cloud.bound(), bundle: await story.drop() }
 }
 const all = (fingerprint: string) => Object.fromEntries(hosts.map((host) => [host, [fingerprint]]))
+/** The calls about one domain. */
+const at = (host: string) =>
+  `*${story.cloud.emulator.state().bindings.find((binding) => binding.host === host)?.domainId}*`
+const signal = () => {
+  const one = { given: false, give: () => {}, promise: Promise.resolve() }
+  one.promise = new Promise<void>((resolve) => {
+    one.give = () => {
+      one.given = true
+      resolve()
+    }
+  })
+  return one
+}
 const nothingWasTouched = () => {
   expect(story.cloud.effects()).toEqual({})
   expect(story.cloud.emulator.state().gaps).toEqual([])
 }
 
 describe('the way back', () => {
-  it('is rehearsed once at each gateway, before anything is created there', async () => {
+  it('is rehearsed at each gateway before anything is created there, and at each domain once', async () => {
     await begin({ roma: ['erp.shop.example'] })
     const [outcome] = await story.tick()
     expect(outcome).toMatchObject({ status: 'rotated' })
@@ -32,8 +46,8 @@ describe('the way back', () => {
       { attach: 'refuses', wayBack: 'proven' },
     ])
     expect((await story.results('deployed'))[0]?.gateways).toEqual(outcome?.gateways)
-    // Rehearsal, first try and the real one at the canary; one each at the others.
-    expect(story.called('apig.attachCertificate')).toBe(5)
+    // Rehearsal, first try and the real one at the canary; rehearsal and the real one at the others.
+    expect(story.called('apig.attachCertificate')).toBe(7)
     expect(story.called('roma.attachCertificate')).toBe(3)
   })
 
@@ -53,7 +67,7 @@ describe('the way back', () => {
     expect(story.cloud.bound()).toEqual(all(bundle.fingerprint))
   })
 
-  it('is not rehearsed again by later runs once a domain is served by our hand', async () => {
+  it('of a domain that is served by our hand is not rehearsed again by later runs', async () => {
     const { bundle } = await begin()
     // Everything but the first domain waits for the next run.
     const stop = new AbortController()
@@ -68,8 +82,52 @@ describe('the way back', () => {
     story.cloud.emulator.clearCalls()
     expect((await story.tick()).at(-1)).toMatchObject({ status: 'rotated' })
     expect(story.cloud.bound()).toEqual(all(bundle.fingerprint))
-    // The second domain tries to attach first, as the first of its run does; the third relies on it.
-    expect(story.called('apig.attachCertificate')).toBe(3)
+    // The second domain tries to attach first, as the first of its run does; each of the two proves its own way back.
+    expect(story.called('apig.attachCertificate')).toBe(5)
+  })
+
+  it('that is refused at one domain keeps its certificate there, and stops every new detach', async () => {
+    const { before, bundle } = await begin()
+    story.fault('apig.attachCertificate', FORBIDDEN, { path: at('b.shop.example') })
+    const [outcome] = await story.tick()
+    expect(codes(outcome)).toEqual(['rotation.way-back-refused'])
+    expect(statuses(outcome)).toEqual({
+      'a.shop.example': 'served',
+      'b.shop.example': 'failed',
+      'c.shop.example': 'untouched',
+    })
+    expect(story.cloud.bound()).toEqual({ ...before, 'a.shop.example': [bundle.fingerprint] })
+    expect(story.called('apig.detachCertificate')).toBe(1)
+    expect(await story.cloud.keys()).toContain('incoming/shop/fullchain.pem')
+    story.cloud.emulator.faults.clear()
+    expect((await story.ticks()).at(-1)).toMatchObject({ status: 'rotated' })
+    expect(story.cloud.bound()).toEqual(all(bundle.fingerprint))
+  })
+
+  it('that worked does not let a detach begin once the new certificate was refused elsewhere', async () => {
+    const { before, bundle } = await begin({ rest: { concurrency: 2 } })
+    const [b, c] = [at('b.shop.example'), at('c.shop.example')].map((path) => path.slice(1, -1))
+    // Its own rehearsal is the first there.
+    story.fault('apig.attachCertificate', FORBIDDEN, { path: at('b.shop.example'), nth: 2 })
+    const undoBegins = signal()
+    const othersGoOn = signal()
+    let attachesAtB = 0
+    story.cloud.emulator.intercept(async (stage, call) => {
+      const attach = call.route === 'apig.attachCertificate'
+      if (stage === 'done' && attach && call.path.includes(c!)) await undoBegins.promise
+      if (stage === 'done' && !call.mutating && undoBegins.given) othersGoOn.give()
+      if (stage !== 'arrived' || !attach || !call.path.includes(b!) || ++attachesAtB < 3) return
+      undoBegins.give()
+      await othersGoOn.promise
+    })
+    const [outcome] = await story.tick()
+    expect(statuses(outcome)).toEqual({
+      'a.shop.example': 'served',
+      'b.shop.example': 'restored',
+      'c.shop.example': 'untouched',
+    })
+    expect(story.cloud.bound()).toEqual({ ...before, 'a.shop.example': [bundle.fingerprint] })
+    expect(story.called('apig.detachCertificate')).toBe(2)
   })
 
   it('of a bare domain needs no rehearsal', async () => {
@@ -265,8 +323,8 @@ describe('an attach beside the old certificate', () => {
   it('is not tried where the config says never', async () => {
     await begin({ gateway: { attachFirst: false } })
     expect((await story.tick())[0]).toMatchObject({ status: 'rotated' })
-    // The rehearsal, and one for each domain.
-    expect(story.called('apig.attachCertificate')).toBe(4)
+    // The rehearsal and the real one at each domain.
+    expect(story.called('apig.attachCertificate')).toBe(6)
   })
 })
 
