@@ -22,6 +22,8 @@ export interface ConnectOptions {
   clock: Clock
   /** Milliseconds one request may take; default 30 s. */
   timeoutMs?: number
+  /** Milliseconds that are left of the work this belongs to: a request takes a third of it at the most. */
+  remainingMs?: () => number
   userAgent?: string
 }
 
@@ -49,6 +51,7 @@ class ClientServer implements AcmeServer {
       caPem: authority.caPem,
       clock: options.clock,
       timeoutMs: options.timeoutMs ?? 30_000,
+      remainingMs: options.remainingMs,
       userAgent: options.userAgent ?? 'cert-rotation/0.1 acme-client/5.4.0',
     })
   }

@@ -19,9 +19,13 @@ export interface TransportOptions {
   clock: Clock
   /** Milliseconds one request may take. */
   timeoutMs: number
+  /** Milliseconds that are left of the work this belongs to. */
+  remainingMs?: (() => number) | undefined
   userAgent: string
 }
 
+/** Of the time that is left, the share that one request may take: what hangs has failed before the time is over. */
+const REQUEST_SHARE = 1 / 3
 /** A reply is a certificate chain or a small JSON document. */
 const maxReplyBytes = 1024 * 1024
 /** A clock that is off by more breaks renewal times and certificate checks. */
@@ -48,7 +52,9 @@ export class AcmeTransport {
     signal: AbortSignal | undefined,
   ): Promise<AcmeReply> {
     signal?.throwIfAborted()
-    const { timeoutMs, userAgent } = this.#options
+    const { userAgent, remainingMs } = this.#options
+    const share = Math.ceil((remainingMs?.() ?? Number.POSITIVE_INFINITY) * REQUEST_SHARE)
+    const timeoutMs = Math.min(this.#options.timeoutMs, share)
     const timeout = AbortSignal.timeout(timeoutMs)
     try {
       const reply = await request(url, {
@@ -68,7 +74,7 @@ export class AcmeTransport {
       return { status: reply.statusCode, headers, data: parsed(await limited(reply.body)) }
     } catch (thrown) {
       signal?.throwIfAborted()
-      throw thrown instanceof Failure ? thrown : this.#networkFailure(thrown, timeout.aborted)
+      throw thrown instanceof Failure ? thrown : this.#networkFailure(thrown, timeout.aborted, timeoutMs)
     }
   }
 
@@ -99,8 +105,8 @@ export class AcmeTransport {
     this.skewMs = Math.abs(skew) > skewLimitMs ? skew : undefined
   }
 
-  #networkFailure(thrown: unknown, timedOut: boolean): Failure {
-    const { directory, timeoutMs } = this.#options
+  #networkFailure(thrown: unknown, timedOut: boolean, timeoutMs: number): Failure {
+    const { directory } = this.#options
     const code = timedOut ? 'ETIMEDOUT' : causeCode(thrown)
     const facts = { directory, cause: code }
     const server = hostOf(directory)

@@ -3,6 +3,7 @@ import { second } from '../base/clock.ts'
 import { Secret } from '../base/secret.ts'
 import type { AccessKey } from '../http/sign.ts'
 import type { Deadline } from '../rotation/parties.ts'
+import { timeOver } from './time-budget.ts'
 
 /**
  * What FunctionGraph and Lambda hand to a handler, as far as it is used here. FunctionGraph: methods of
@@ -36,7 +37,7 @@ export function deadlineOf(context: PlatformContext, clock: Clock): Deadline & {
   const end = clock.monotonic() + remaining - reserve
   const controller = new AbortController()
   const timer = setTimeout(
-    () => controller.abort(new Error('the time of this invocation is over')),
+    () => controller.abort(timeOver('this invocation')),
     Math.max(0, remaining - reserve),
   )
   timer.unref()

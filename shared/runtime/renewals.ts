@@ -1,3 +1,4 @@
+import { authorityConfigs } from '../acme/authorities.ts'
 import type { RenewalOutcome } from '../acme/renew.ts'
 import { type RenewState, renewKeys } from '../acme/state.ts'
 import { failingOf } from '../acme/wait.ts'
@@ -6,10 +7,12 @@ import { asFailure } from '../base/failure.ts'
 import { openJournal, readState } from '../rotation/journal.ts'
 import { inParallel } from '../rotation/parallel.ts'
 import type { Parties } from '../rotation/parties.ts'
+import { isCutShort } from '../rotation/perform.ts'
 import type { RenewalFacts } from '../watch/facts.ts'
 import type { Wiring } from '../wire/cloud.ts'
 import { bindingsListed, domainsSeen, gatewayLists, type ListsOf } from './in-service.ts'
 import { type JobReport, notLookedAt } from './jobs.ts'
+import { limited } from './time-budget.ts'
 
 /** Orders side by side; a CA's rate limits are per account, not per moment. */
 const RENEWALS_AT_ONCE = 4
@@ -29,13 +32,15 @@ const TOGETHER_MS = 2 * second
 
 /**
  * Every certificate with `renew.acme`: decide, go on with an order or start one; the nearest instant first. An order
- * that waits holds no slot: it is looked at again when all have had their turn, for `lingerMs` at the most. The only
- * exit of a renewal is `incoming/<name>/`; rotating what it dropped there is the caller's next step.
+ * that waits holds no slot: it is looked at again while there is a free one, and for `lingerMs` at the most when all
+ * have had their turn. Slots are shared between CAs, so that one that does not answer keeps only its own waiting. The
+ * only exit of a renewal is `incoming/<name>/`; `delivered` rotates what was dropped there, at once.
  */
 export async function renewAll(
   wiring: Wiring,
   parties: Parties,
   report: JobReport,
+  delivered: (name: string) => Promise<void>,
   lingerMs = LINGER_MS,
 ): Promise<Renewals> {
   const { clock, deadline } = parties
@@ -49,42 +54,93 @@ export async function renewAll(
   const facts = await factsOf(names, parties)
   const outcomes = new Map<string, RenewalOutcome>()
   const late: string[] = []
-  let until: number | undefined
-  for (let turn = soonestFirst(names, facts); turn.length > 0; ) {
-    const again = until !== undefined
-    await inParallel(RENEWALS_AT_ONCE, turn, async (name) => {
-      if (deadline.signal.aborted) return again ? undefined : void late.push(name)
-      try {
-        const seen = await renewOne(name, parties, renewal, { ...look, again })
-        if (!seen) return
-        // A CA that was tried before another one went on with it.
-        const earlier = outcomes.get(name)?.failures ?? []
-        outcomes.set(name, { ...seen.outcome, failures: [...earlier, ...seen.outcome.failures] })
-        facts.set(name, seen.facts)
-        const { status, sentence } = seen.outcome
-        const told = { certificate: name, target: name, sentence }
-        if (status === 'delivered') parties.progress({ kind: 'step', step: 'renew', ...told })
-      } catch (thrown) {
-        const failure = asFailure(thrown)
-        outcomes.delete(name)
-        parties.log.error(failure.message, { certificate: name, failure })
-        report.failures.push({ certificate: name, failure })
-      }
-    })
-    until ??= clock.monotonic() + lingerMs
-    const waiting = [...outcomes.values()].flatMap(({ certificate, status, notBefore }) =>
-      status === 'unfinished' && notBefore !== undefined ? [{ certificate, at: Date.parse(notBefore) }] : [],
-    )
-    const next = Math.min(...waiting.map(({ at }) => at))
-    const pause = Math.max(0, next - clock.now().getTime())
-    if (waiting.length === 0 || clock.monotonic() + pause > until || pause > deadline.remainingMs()) break
-    await clock.sleep(pause, deadline.signal).catch(() => {})
-    turn = waiting.filter(({ at }) => at <= next + TOGETHER_MS).map(({ certificate }) => certificate)
+  const failed = (name: string, thrown: unknown) => {
+    const failure = asFailure(thrown)
+    parties.log.error(failure.message, { certificate: name, failure })
+    report.failures.push({ certificate: name, failure })
   }
-  notLookedAt(report, 'renew', late)
+  /** Whose first turn is still to come. */
+  const queue = soonestFirst(names, facts)
+  /** Orders that wait for others, and when they are looked at again. */
+  const waiting = new Map<string, number>()
+  const running = new Map<string, Promise<void>>()
+  let firstTurns = queue.length
+
+  const oneLook = async (name: string, again: boolean): Promise<void> => {
+    try {
+      const seen = await renewOne(name, parties, renewal, { ...look, again })
+      if (!seen) return
+      // A CA that was tried before another one went on with it.
+      const earlier = outcomes.get(name)?.failures ?? []
+      outcomes.set(name, { ...seen.outcome, failures: [...earlier, ...seen.outcome.failures] })
+      facts.set(name, seen.facts)
+    } catch (thrown) {
+      // The time was over inside a call: nobody's failure, and what was seen of it before still holds.
+      if (isCutShort(thrown, deadline.signal)) return again ? undefined : void late.push(name)
+      outcomes.delete(name)
+      return failed(name, thrown)
+    } finally {
+      if (!again) firstTurns -= 1
+    }
+    const { status, sentence, notBefore } = outcomes.get(name) as RenewalOutcome
+    if (status === 'unfinished' && notBefore !== undefined) waiting.set(name, Date.parse(notBefore))
+    if (status !== 'delivered') return
+    parties.progress({ kind: 'step', step: 'renew', certificate: name, target: name, sentence })
+    await delivered(name).catch((thrown) => failed(name, thrown))
+  }
+  const directoryOf = (name: string) => firstDirectory(wiring, name)
+  let until: number | undefined
+  for (;;) {
+    while (running.size < RENEWALS_AT_ONCE && !deadline.signal.aborted) {
+      const now = clock.now().getTime()
+      const due = [...waiting].filter(([, at]) => at <= now).map(([name]) => name)
+      const name = fairest([...queue, ...due], [...running.keys()], directoryOf)
+      if (name === undefined) break
+      const again = waiting.delete(name)
+      if (!again) queue.splice(queue.indexOf(name), 1)
+      running.set(
+        name,
+        oneLook(name, again).finally(() => running.delete(name)),
+      )
+    }
+    // A wait that ends at once when the time is over would never let anybody else have the processor.
+    if (deadline.signal.aborted) break
+    if (firstTurns === 0) until ??= clock.monotonic() + lingerMs
+    const next = Math.min(...waiting.values())
+    const together = Math.max(...[...waiting.values()].filter((at) => at <= next + TOGETHER_MS))
+    const pause = Math.max(0, together - clock.now().getTime())
+    if (until !== undefined && clock.monotonic() + pause > until) waiting.clear()
+    if (waiting.size > 0 && pause <= deadline.remainingMs() && running.size === 0)
+      await clock.sleep(pause, deadline.signal).catch(() => {})
+    else if (running.size > 0) {
+      const slotFree = waiting.size > 0 && running.size < RENEWALS_AT_ONCE
+      const wait = limited(deadline, clock, slotFree ? pause : Number.POSITIVE_INFINITY)
+      await Promise.race([...running.values(), wait.over])
+      wait.cancel()
+    } else break
+  }
+  await Promise.all(running.values())
+  notLookedAt(report, 'renew', [...late, ...queue])
   for (const { certificate, status, sentence } of outcomes.values())
     parties.log[status === 'failed' ? 'error' : 'info'](sentence, { certificate, step: 'renew', status })
   return { outcomes: [...outcomes.values()], facts }
+}
+
+/** The first of those whose CA has the fewest slots. */
+function fairest(
+  names: readonly string[],
+  running: readonly string[],
+  directoryOf: (name: string) => string,
+): string | undefined {
+  const held = running.map(directoryOf)
+  const slots = (name: string) => held.filter((one) => one === directoryOf(name)).length
+  return [...names].sort((a, b) => slots(a) - slots(b))[0]
+}
+
+/** Of the CA that is asked first. */
+function firstDirectory({ config }: Wiring, name: string): string {
+  const renew = config.certificates[name]?.renew
+  return (renew && authorityConfigs(renew)[0]?.directory) ?? ''
 }
 
 /** The order of the config where nothing is known: that is due, too. */

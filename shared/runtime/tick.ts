@@ -83,13 +83,13 @@ async function workThrough(
     add(report, first)
   })
   await doing('renew', async () => {
-    const { facts, outcomes } = await renewAll(wiring, parties, report)
+    const names: string[] = []
+    const { facts, outcomes } = await renewAll(wiring, parties, report, async (name) => {
+      names.push(name)
+      add(report, await rotateUploads(wiring, parties, { names: [name], byPerson: false }))
+    })
     work.known = facts
     report.renewals.push(...outcomes)
-    const names = outcomes
-      .filter(({ status }) => status === 'delivered')
-      .map(({ certificate }) => certificate)
-    if (names.length > 0) add(report, await rotateUploads(wiring, parties, { names, byPerson: false }))
     await lookAgain(wiring, parties, names, facts)
   })
   await doing('retire', () => retireAll(wiring, parties, report))

@@ -1,4 +1,5 @@
 import { type Clock, minute, second } from '../base/clock.ts'
+import { Failure } from '../base/failure.ts'
 import type { Deadline, Parties } from '../rotation/parties.ts'
 
 /** Where nothing ends an invocation (a terminal, one machine), people are told after this long all the same. */
@@ -7,6 +8,17 @@ const LONGEST_WORK_MS = 14 * minute
 const LONGEST_ENDING_MS = 5 * second
 /** Looked at rather than waited for: one timer may be too long for Node, and a suspended machine lets it run late. */
 const CHECK_EVERY_MS = 250
+
+/** Why a deadline's signal aborts. A failure of its own: whoever lets it through must not call it a defect. */
+export function timeOver(what: string): Failure {
+  return new Failure({
+    code: 'invocation.aborted',
+    kind: 'later',
+    message: `The time of ${what} is over`,
+    next: 'Nothing to do: the next timer tick goes on from here.',
+    effect: 'unknown',
+  })
+}
 
 /** A deadline within another one. `over` resolves when its signal aborts. */
 export interface Limited extends Deadline {
@@ -21,7 +33,7 @@ export function limited(outer: Deadline, clock: Clock, ms: number): Limited {
   const check = () => {
     if (own.signal.aborted) return
     if (outer.signal.aborted) own.abort(outer.signal.reason)
-    else if (clock.monotonic() >= end) own.abort(new Error('the time of this part of the invocation is over'))
+    else if (clock.monotonic() >= end) own.abort(timeOver('this part of the invocation'))
   }
   const over = new Promise<void>((resolve) =>
     own.signal.addEventListener('abort', () => resolve(), { once: true }),

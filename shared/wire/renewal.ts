@@ -40,7 +40,8 @@ export interface OpenRenewals {
 /** Everything a renewal needs, made once per tick: solvers are shared, so that certificates share record sets. */
 export async function openRenewals(wiring: Wiring, parties: Parties): Promise<OpenRenewals> {
   const solvers = new Map<string, ChallengeSolver>()
-  const connect = connectAcme({ clock: parties.clock })
+  const { clock, deadline } = parties
+  const connect = connectAcme({ clock, remainingMs: () => deadline.remainingMs() })
 
   async function solverFor(config: ReturnType<typeof authorityConfigs>[number]): Promise<ChallengeSolver> {
     const challenge = challengeOf(config)
