@@ -29,7 +29,9 @@ export async function run(args: string[]): Promise<number> {
     return initEmulator(values.config)
   }
   const { draft, access, environment } = await ask(values)
-  const { projectId, gateways } = await surveyAccount(access)
+  const { projectId, gateways } = await surveyAccount(access).catch((thrown) => {
+    throw asOptions(thrown)
+  })
   const certificates = grouped(await choose(gateways, values.domain))
   await writeNew(values.config, draftConfig(certificates, { ...draft, projectId }))
   const folder = dirname(resolve(values.config))
@@ -41,6 +43,23 @@ export async function run(args: string[]): Promise<number> {
   )
   process.stdout.write(summary(certificates, values.config, painter(useColor(process.stdout))))
   return 0
+}
+
+const asOption: readonly [RegExp, string][] = [
+  [/cloud\.region and cloud\.endpoints\.\w+/g, '--region and --endpoint'],
+  [/cloud\.endpoints\.\w+/g, '--endpoint'],
+  [/cloud\.region/g, '--region'],
+  [/cloud\.projectId/g, '--project'],
+  [/cloud\.auth\.accessKey/g, 'HW_ACCESS_KEY and HW_SECRET_KEY'],
+  [/ in rotation\.yaml/g, ''],
+]
+
+/** What a setting is called while there is no file yet that could be corrected. */
+function asOptions(thrown: unknown): unknown {
+  if (!(thrown instanceof Failure)) return thrown
+  const { code, kind, message, next, facts } = thrown
+  const said = asOption.reduce((text, [setting, option]) => text.replace(setting, option), next)
+  return new Failure({ code, kind, message, next: said, facts, cause: thrown })
 }
 
 interface Answers {

@@ -1,11 +1,13 @@
 import { randomBytes } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile, stat } from 'node:fs/promises'
 import { hostname } from 'node:os'
-import { dirname, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { systemClock } from '../../shared/base/clock.ts'
 import { Failure } from '../../shared/base/failure.ts'
 import type { Log } from '../../shared/base/log.ts'
+import { printable } from '../../shared/base/printable.ts'
 import { loadConfig } from '../../shared/config/load.ts'
+import { nearest } from '../../shared/config/nearest.ts'
 import type { Parties } from '../../shared/rotation/parties.ts'
 import { noDeadline, StoppedByPerson } from '../../shared/runtime/context.ts'
 import { exitStatus, type JobReport } from '../../shared/runtime/jobs.ts'
@@ -46,16 +48,42 @@ export async function readConfig(file: string, inFunction = false) {
       code: 'config.missing',
       kind: 'never',
       message: `There is no readable config at ${file}`,
-      next: 'Write one (README, "The config"), or name it with --config.',
+      next: `${await near(file)}"cert-rotation init" writes one; --config FILE names another.`,
       cause,
     })
   }
   return loadConfig(text, { file, environment: process.env, inFunction })
 }
 
+/** `rotation.yml` beside the `rotation.yaml` that is not there. */
+async function near(file: string): Promise<string> {
+  const folder = dirname(file)
+  const names = await readdir(folder).catch((): string[] => [])
+  const meant = nearest(
+    basename(file),
+    names.filter((name) => /\.(ya?ml|json)$/i.test(name) && name !== basename(file)),
+  )
+  return meant === undefined ? '' : `Did you mean --config ${printable(join(folder, meant))}? `
+}
+
+/** Said before anything else is opened, and with the name of the file that is to be corrected. */
+async function requireStoreFolder(directory: string | undefined, file: string): Promise<void> {
+  if (directory === undefined) return
+  const folder = resolve(dirname(file), directory)
+  const stats = await stat(folder).catch(() => undefined)
+  if (stats?.isDirectory()) return
+  throw new Failure({
+    code: 'config.no-store-folder',
+    kind: 'never',
+    message: `There is no folder ${folder}`,
+    next: `Create it, or correct store.directory in ${file}.`,
+  })
+}
+
 /** The config, the outside and a run that ends at Ctrl-C: the first asks for a clean end, the second is one. */
 export async function openSession(options: CommonOptions): Promise<Session> {
   const config = await readConfig(options.config)
+  await requireStoreFolder(config.store.directory, options.config)
   const log = terminalLog(options)
   const controller = new AbortController()
   const stop = () => {

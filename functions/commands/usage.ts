@@ -20,12 +20,16 @@ export function readArguments<N extends CommandName>(name: N, args: string[]): P
   const spec: CommandSpec = specs[name]
   const next = `cert-rotation ${name} --help shows what it takes.`
   try {
-    return parseArgs({
+    const parsed = parseArgs({
       args,
+      tokens: true,
       options: spec.options as ParseArgsConfig['options'],
       allowPositionals: spec.positionals !== undefined,
-    }) as Parsed<N>
+    })
+    requireOnce(spec, parsed.tokens, next)
+    return parsed as unknown as Parsed<N>
   } catch (thrown) {
+    if (thrown instanceof UsageError) throw thrown
     const message = (thrown as Error).message
     const unknown = /^Unknown option '(-+)([^']*)'/.exec(message)
     if (unknown) {
@@ -38,6 +42,21 @@ export function readArguments<N extends CommandName>(name: N, args: string[]): P
     const bare = /^Option '(?:-\w, )?(--[\w-]+) <value>' argument missing/.exec(message)
     if (bare) throw new UsageError(`${bare[1]} needs a value`, next)
     throw new UsageError(message.split('. ')[0] ?? 'unreadable arguments', next)
+  }
+}
+
+/** Of two values one would be dropped without a word, and nobody knows which one was meant. */
+function requireOnce(
+  spec: CommandSpec,
+  tokens: readonly { kind: string; name?: string }[],
+  next: string,
+): void {
+  const given = new Set<string>()
+  for (const { kind, name } of tokens) {
+    const option = kind === 'option' && name !== undefined ? spec.options[name] : undefined
+    if (option?.type !== 'string' || option.multiple) continue
+    if (given.has(name!)) throw new UsageError(`--${name} is given twice and takes one value`, next)
+    given.add(name!)
   }
 }
 

@@ -234,7 +234,9 @@ export function networkFailure(call: Call, thrown: unknown): Failure {
       code: unreachable,
       kind: 'again',
       message: `${cannot} refuses connections or is out of reach (${code})`,
-      next: `Check ${setting}, firewall rules and, in a function with VPC access, the NAT gateway.`,
+      next: isLoopback(call.host)
+        ? `Is the embedded cloud running? "cert-rotation init --emulator" or "cert-rotation emulator" starts it; else correct ${setting}.`
+        : `Check ${setting}, firewall rules and, in a function with VPC access, the NAT gateway.`,
       effect: 'none',
     })
   }
@@ -266,6 +268,11 @@ export function recoded(
     ...(failure.retryAfterMs === undefined ? {} : { retryAfterMs: failure.retryAfterMs }),
     ...(failure.cause === undefined ? {} : { cause: failure.cause }),
   })
+}
+
+/** No firewall and no NAT gateway stands in between. `host` may have a port. */
+function isLoopback(host: string): boolean {
+  return /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i.test(host)
 }
 
 function where(call: Call): string {

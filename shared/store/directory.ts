@@ -307,7 +307,7 @@ class DirectoryStore implements Store {
       code: 'store.missing-bucket',
       kind: 'never',
       message: `There is no folder ${this.#path}`,
-      next: 'Create it, or correct store.directory in rotation.yaml.',
+      next: 'Create it, or correct store.directory in the config.',
       facts: { store: this.description },
     })
   }

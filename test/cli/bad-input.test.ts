@@ -163,7 +163,12 @@ const cases: Record<string, Case> = {
   'a connection that is refused': {
     config: (config) => withEndpoint(config, 'http://127.0.0.1:1'),
     exitStatus: 1,
-    says: [/127\.0\.0\.1:1/, /refuses connections/],
+    says: [
+      /127\.0\.0\.1:1/,
+      /refuses connections/,
+      /Is the embedded cloud running\?/,
+      /cloud\.endpoints\.apig/,
+    ],
   },
   'a host that does not resolve': {
     config: (config) => withEndpoint(config, 'http://apig.does-not-exist.invalid'),
@@ -224,6 +229,32 @@ describe('rotate, given', () => {
     })
   })
 })
+
+it.each([
+  ['', 'none.yaml', /^"cert-rotation init" writes one; --config FILE names another\.$/m],
+  [
+    'rotation.yml',
+    'rotation.yaml',
+    /^Did you mean --config \S*\/rotation\.yml\? "cert-rotation init" writes one/m,
+  ],
+])('a missing config, beside %j, is told with the way to one', async (beside, name, says) => {
+  if (beside) await writeFile(join(cloud.folder, beside), '')
+  const { exitStatus, stderr } = await runCli('plan', '-c', join(cloud.folder, name))
+  expect(stderr).toMatch(says)
+  expect(exitStatus).toBe(2)
+})
+
+it.each(['rotate', 'status', 'plan', 'tick', 'watch'])(
+  '%s names a folder that is not there and the config that says so',
+  async (command) => {
+    const file = join(cloud.folder, 'other.yaml')
+    await writeFile(file, JSON.stringify({ ...cloud.config(), store: { directory: './nowhere' } }))
+    const { exitStatus, stderr } = await runCli(command, '-c', file)
+    expect(stderr).toContain(`There is no folder ${join(cloud.folder, 'nowhere')}\n`)
+    expect(stderr).toContain(`correct store.directory in ${file}.`)
+    expect(exitStatus).toBe(2)
+  },
+)
 
 it.each(['rotate', 'plan', 'tick'])(
   '%s, from a bucket at an endpoint that is a web server, does not say that nothing lies there',

@@ -62,6 +62,9 @@ describe('a word that is off', () => {
     [['invoke', 'x.json', '--timeout', '5'], '--timeout takes a duration'],
     [['completion', 'tcsh'], 'completion takes bash or zsh'],
     [['emulator', '--prot', '1'], '--prot'],
+    [['emulator', '--port', '1', '--port', '2'], '--port is given twice'],
+    [['status', '--config', 'a', '-c', 'b'], '--config is given twice and takes one value'],
+    [['watch', '--every', '1m', '--every', '2m'], '--every is given twice'],
   ])('%j is refused with the way out', async (words, says) => {
     const { exitStatus, stdout, stderr } = await runCli(...words)
     expect({ exitStatus, stdout }).toEqual({ exitStatus: 2, stdout: '' })

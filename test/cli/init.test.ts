@@ -154,6 +154,33 @@ describe('init, without a terminal', () => {
     await expect(readFile(join(folder, 'rotation.yaml'))).rejects.toThrow('ENOENT')
   })
 
+  it.each([
+    [
+      'whose name does not exist',
+      'http://iam.does-not-exist.invalid',
+      /^Check --region and --endpoint, and/m,
+    ],
+    [
+      'where nobody listens',
+      'http://127.0.0.1:1',
+      /^Is the embedded cloud running\? .*; else correct --endpoint\.$/m,
+    ],
+  ])('of an endpoint %s names the option, not a file that is not there', async (_case, endpoint, says) => {
+    const config = join(folder, 'rotation.yaml')
+    const { exitStatus, stderr } = await runCli(
+      'init',
+      '-c',
+      config,
+      '--region',
+      'eu-de',
+      '--endpoint',
+      endpoint,
+    )
+    expect(stderr).toMatch(says)
+    expect(stderr).not.toMatch(/rotation\.yaml|cloud\./)
+    expect(exitStatus).toBe(1)
+  })
+
   it('says which option is missing where nobody can be asked, and what a wrong key is', async () => {
     process.env.HW_SECRET_KEY = ''
     expect(await init()).toMatchObject({ exitStatus: 2, stderr: expect.stringContaining('HW_SECRET_KEY') })
