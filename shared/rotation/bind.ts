@@ -2,6 +2,7 @@ import { second } from '../base/clock.ts'
 import { asFailure, Failure } from '../base/failure.ts'
 import type { BoundCertificate } from '../gateway/port.ts'
 import { type BindOrder, knownGateway, learn, orderOf } from './attach-habit.ts'
+import { attachWithoutEffect, untilSeen } from './attach-seen.ts'
 import { rememberCreated } from './create.ts'
 import { detachLeftover, domainNow } from './detach.ts'
 import { HiddenBindings } from './hidden.ts'
@@ -114,13 +115,7 @@ async function isBeside(run: Run, step: BindStep, id: string, old: BoundCertific
   const hidden = new HiddenBindings(gatewayOf(run, step.gateway))
   const { certificates } = await hidden.complete(await domainNow(run, step), known)
   if (!certificates.some((one) => one.id === id))
-    throw new Failure({
-      code: 'rotation.attach-without-effect',
-      kind: 'later',
-      message: `${step.host}: the gateway took the new certificate and does not show it as bound`,
-      next: 'Look at this domain at the gateway: somebody else may have changed it. The next run tries again.',
-      facts: { domain: step.domain, certificateId: id },
-    })
+    throw attachWithoutEffect({ host: step.host, domain: step.domain, certificate: id })
   return certificates.some((one) => one.id === old.id)
 }
 
@@ -133,8 +128,9 @@ async function detachThenAttach(run: Run, step: BindStep): Promise<string> {
     if (outcome === 'already bound') return 'the new certificate was bound already'
     const detachedAt = run.parties.clock.monotonic()
     if (outcome === 'detached') record.bareSince = run.parties.clock.now().toISOString()
+    let id: string
     try {
-      await putOn(run, step)
+      id = await putOn(run, step)
     } catch (thrown) {
       if (asFailure(thrown).code !== 'gateway.occupied' || surprise >= SURPRISES) throw thrown
       delete record.bareSince
@@ -147,10 +143,27 @@ async function detachThenAttach(run: Run, step: BindStep): Promise<string> {
       continue
     }
     if (outcome === 'detached') record.gapMs = Math.round(run.parties.clock.monotonic() - detachedAt)
+    await untilSeen(
+      patience(run),
+      { host: step.host, domain: step.domain, certificate: id },
+      () => isAnythingOn(run, step),
+      async () => {
+        await attach(run, step, id)
+        if (outcome === 'detached') record.gapMs = Math.round(run.parties.clock.monotonic() - detachedAt)
+      },
+    )
     return outcome === 'detached'
       ? 'detached the old certificate, attached the new one'
       : 'attached the new certificate'
   }
+}
+
+/** Whose it is, the handshake tells. Where nobody can look, the answer to the attach is believed until then. */
+async function isAnythingOn(run: Run, step: BindStep): Promise<boolean> {
+  const now = await gatewayOf(run, step.gateway)
+    .domain(recordOf(run, step.domain))
+    .catch(() => undefined)
+  return now?.certificates.length !== 0
 }
 
 /** Detaches what is bound now, even where somebody has changed it since the plan was made. */

@@ -1,4 +1,5 @@
 import { asFailure } from '../base/failure.ts'
+import { untilSeen } from './attach-seen.ts'
 import type { Journal } from './journal.ts'
 import { gatewayKey } from './look.ts'
 import type { HeldLease, Job, Parties } from './parties.ts'
@@ -34,7 +35,7 @@ export async function closeGaps(
     }
 
     async function attached(id: string, record: RecordedDomain): Promise<boolean> {
-      try {
+      const attach = async () => {
         await perform(
           { clock: parties.clock, random: parties.random, tries: 6 },
           async () =>
@@ -43,6 +44,15 @@ export async function closeGaps(
             await gateway.attach(record, id, record.clientVerification)
             return true
           },
+        )
+      }
+      try {
+        await attach()
+        await untilSeen(
+          parties,
+          { host: record.host, domain: `${key}/${record.host}`, certificate: id },
+          async () => (await gateway.domain(record))?.certificates.length !== 0,
+          attach,
         )
       } catch (thrown) {
         const failure = asFailure(thrown)

@@ -1,6 +1,7 @@
 import { second } from '../base/clock.ts'
 import { asFailure, Failure } from '../base/failure.ts'
 import type { BoundCertificate } from '../gateway/port.ts'
+import { untilSeen } from './attach-seen.ts'
 import { detachLeftover, domainNow, type Place } from './detach.ts'
 import { HiddenBindings } from './hidden.ts'
 import { perform } from './perform.ts'
@@ -145,8 +146,28 @@ function leaveToOthers(run: Run, target: string, theirs: BoundCertificate): void
   say(run, 'restore', target, `${record.host}: left with ${name || id}, which somebody put there`)
 }
 
-/** With the domain's own flag. */
+/** With the domain's own flag, until the gateway shows it. */
 async function attach(run: Run, place: Place, certificate: BoundCertificate): Promise<void> {
+  const about = {
+    host: recordOf(run, place.domain).host,
+    domain: place.domain,
+    certificate: certificate.name || certificate.id,
+  }
+  const attachIt = () => attachOnce(run, place, certificate)
+  await attachIt()
+  await untilSeen(patience(run), about, () => isOn(run, place, certificate), attachIt)
+}
+
+async function isOn(run: Run, place: Place, certificate: BoundCertificate): Promise<boolean> {
+  const gateway = gatewayOf(run, place.gateway)
+  const shown = await gateway.domain(recordOf(run, place.domain))
+  // Removed from its group: nobody is served there any more.
+  if (!shown) return true
+  const { certificates } = await new HiddenBindings(gateway).complete(shown, [certificate])
+  return certificates.some(({ id }) => id === certificate.id)
+}
+
+async function attachOnce(run: Run, place: Place, certificate: BoundCertificate): Promise<void> {
   const gateway = gatewayOf(run, place.gateway)
   const record = recordOf(run, place.domain)
   await perform(
@@ -188,6 +209,7 @@ async function insteadOfNothing(run: Run, gatewayKey: string, record: RecordedDo
     if (now?.certificates.length !== 0) return now !== undefined
     if (!id) return false
     await gateway.attach(record, id, record.clientVerification)
+    if ((await gateway.domain(record))?.certificates.length === 0) return false
     delete record.bareSince
     return true
   } catch (thrown) {

@@ -1,6 +1,7 @@
 import { second } from '../base/clock.ts'
 import { asFailure, Failure } from '../base/failure.ts'
 import type { ProbeResult, ServedCertificate } from '../probe/port.ts'
+import { domainNow } from './detach.ts'
 import { judgeOf } from './judged.ts'
 import { changedByOthers, noteChange } from './look-again.ts'
 import { OutOfTime } from './perform.ts'
@@ -131,6 +132,13 @@ async function verifyRestored(
       return
     }
     await pause(run, attempt, `${record.host}: verification of the undo`)
+  }
+  // Nothing bound is nothing to judge by: it is put back again, by the next run if not by this one.
+  const now = await domainNow(run, { gateway: record.gateway, domain: target }).catch(() => undefined)
+  if (now?.certificates.length === 0) {
+    delete record.restoredAt
+    record.bareSince = clock.now().toISOString()
+    return restoreDomain(run, record.gateway, target)
   }
   record.undo = 'not served'
   run.journal.touch()

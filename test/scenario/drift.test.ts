@@ -110,10 +110,10 @@ describe('a rotation in a world that others change, too', () => {
           if (what === 'binds another certificate') story.cloud.emulator.bind(hosts[0]!, theirs.id)
           else story.cloud.emulator.bind(hosts[0]!, null)
         }
-        // The attach before is the rehearsal of the way back.
+        // Bound, and seen so by the look that follows each attach.
         if (after === 'its attach')
           story.cloud.emulator.intercept(async (stage, call) => {
-            if (stage !== 'done' || call.route !== 'apig.attachCertificate') return
+            if (stage !== 'done' || call.mutating) return
             if (story.cloud.bound()[hosts[0]!]?.includes(bundle.fingerprint)) await interfere()
           })
         else

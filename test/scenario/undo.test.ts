@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { minute, second } from '../../shared/base/clock.ts'
-import { Story, type StoryOptions, statuses } from '../support/story.ts'
+import { codes, Story, type StoryOptions, statuses } from '../support/story.ts'
 
 /** What the gateway says about the certificate itself. */
 const REFUSED = { status: 400, errorCode: 'APIG.2104', message: 'no' }
@@ -150,6 +150,36 @@ describe('an attach that does not succeed', () => {
     ).toMatchObject({ route: 'apig.attachCertificate' })
     expect((await story.ticks()).at(-1)).toMatchObject({ status: 'rolled back' })
     expect(story.cloud.bound()).toEqual(before)
+  })
+
+  const NO_EFFECT = { status: 204, effect: 'none' } as const
+
+  it('because an answer had no effect is repeated until the gateway shows it', async () => {
+    const { bundle } = await begin()
+    story.fault('apig.attachCertificate', NO_EFFECT, { from: 3, times: 2 })
+    expect((await story.tick())[0]).toMatchObject({ status: 'rotated' })
+    expect(Object.values(story.cloud.bound()).flat()).toEqual(Array(3).fill(bundle.fingerprint))
+  })
+
+  it('and whose undo has no effect either is told as bare, judges no bundle, and is the next run’s first act', async () => {
+    const { bundle } = await begin()
+    story.fault('apig.attachCertificate', NO_EFFECT, { from: 3 })
+    const [outcome] = await story.tick()
+    expect(outcome).toMatchObject({ status: 'unfinished' })
+    expect(codes(outcome)).toEqual(['rotation.attach-without-effect'])
+    expect(statuses(outcome)['a.shop.example']).toBe('without certificate')
+    expect(story.bare()).toEqual(['a.shop.example'])
+    expect((await story.state()).current).toMatchObject({ status: 'running' })
+    // Inside the growing wait, and as deaf as before: nobody is told that it has one now.
+    await story.tick()
+    const left = Object.values((await story.state()).current!.domains).filter(({ bareSince }) => bareSince)
+    expect(left).toMatchObject([{ host: 'a.shop.example' }])
+    expect(await story.cloud.keys()).toContain('incoming/shop/fullchain.pem')
+    story.cloud.emulator.faults.clear()
+    await story.tick()
+    expect(story.bare()).toEqual([])
+    expect((await story.ticks()).at(-1)).toMatchObject({ status: 'rotated' })
+    expect(Object.values(story.cloud.bound()).flat()).toEqual(Array(3).fill(bundle.fingerprint))
   })
 
   it('by strategy update leaves everything as it was, once and for all', async () => {

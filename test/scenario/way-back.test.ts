@@ -354,6 +354,20 @@ describe('an undo', () => {
       expect(story.cloud.emulator.state().gaps).toEqual([])
     })
 
+  it('that is answered without effect is no verdict on the bundle, which stays in incoming/', async () => {
+    const { before, bundle } = await begin()
+    neverServed(bundle.fingerprint)
+    // The fourth is refused beside the new one, which is then taken off.
+    story.fault('apig.attachCertificate', { status: 204, effect: 'none' }, { from: 5 })
+    const [outcome] = await story.tick()
+    expect(outcome).toMatchObject({ status: 'unfinished' })
+    expect(statuses(outcome)['a.shop.example']).toBe('without certificate')
+    expect(await story.results('rejected')).toEqual([])
+    story.cloud.emulator.faults.clear()
+    expect((await story.ticks()).at(-1)).toMatchObject({ status: 'rolled back' })
+    expect(story.cloud.bound()).toEqual(before)
+  })
+
   it('whose predecessor was deleted leaves what is bound, tells it as failed, and ends', async () => {
     const { bundle } = await begin()
     const old = story.cloud.emulator.state().bindings[0]!.certificates[0]!.id
