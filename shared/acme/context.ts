@@ -18,6 +18,8 @@ export interface Pace {
   retryMs: number
   /** Attempts in a row at one step. */
   tries: number
+  /** An order is looked at after this whatever the CA asks for: a broken header must not put it off for a month. */
+  longestAskedMs: number
 }
 
 export const usualPace: Pace = {
@@ -26,6 +28,7 @@ export const usualPace: Pace = {
   visibleWithinMs: 10 * 60_000,
   retryMs: 1_000,
   tries: 3,
+  longestAskedMs: 60 * 60_000,
 }
 
 /** What is asked of the CA. */

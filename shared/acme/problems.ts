@@ -1,3 +1,4 @@
+import { minute } from '../base/clock.ts'
 import { Failure, type FailureKind } from '../base/failure.ts'
 import type { Problem } from './port.ts'
 
@@ -6,7 +7,7 @@ const meanings: Record<string, { code: string; kind: FailureKind; next: string }
   rateLimited: {
     code: 'acme.rate-limited',
     kind: 'later',
-    next: 'Nothing to do: the next attempt waits as long as the CA asks.',
+    next: 'Nothing to do: the next attempt waits as long as the CA asks, near expiry an hour at the most.',
   },
   externalAccountRequired: {
     code: 'acme.external-account',
@@ -112,6 +113,7 @@ export interface ProblemContext {
   directory: string
   status: number
   retryAfterMs?: number | undefined
+  now?: Date
   /** Replaces the code and the advice of the problem's type. */
   code?: string
 }
@@ -120,17 +122,19 @@ export interface ProblemContext {
 export function problemFailure(problem: Problem, context: ProblemContext): Failure {
   const type = shortType(problem)
   const first = firstMeaning(problem)
-  let kind = first.kind
+  let { kind, next } = first
   let code = context.code ?? first.code
-  if (context.status >= 500 && type === undefined) [kind, code] = ['again', 'acme.unavailable']
-  if (context.status === 429) [kind, code] = ['later', 'acme.rate-limited']
+  // A status says it where no type does: nobody's config is to blame.
+  if (context.status >= 500 && (type === undefined || first === fallback))
+    ({ kind, code, next } = meaningOf('serverInternal'))
+  if (context.status === 429) ({ kind, code, next } = meaningOf('rateLimited'))
   // The CA names a time: it will take the same request then.
   if (context.retryAfterMs !== undefined && kind === 'never') kind = 'later'
   return new Failure({
     code,
     kind,
-    message: `The CA at ${hostOf(context.directory)} refused ${context.doing}: ${problemSentence(problem, context.status)}`,
-    next: first.next,
+    message: `The CA at ${hostOf(context.directory)} refused ${context.doing}: ${problemSentence(problem, context.status)}${wishText(context)}`,
+    next,
     effect: context.status >= 500 ? 'unknown' : 'none',
     ...(context.retryAfterMs !== undefined && { retryAfterMs: context.retryAfterMs }),
     facts: {
@@ -141,6 +145,16 @@ export function problemFailure(problem: Problem, context: ProblemContext): Failu
       subproblems: problem.subproblems?.map((sub) => subSentence(sub)),
     },
   })
+}
+
+function meaningOf(type: 'serverInternal' | 'rateLimited') {
+  return meanings[type] as typeof fallback
+}
+
+/** What is waited out within the tick is no news. */
+function wishText({ retryAfterMs = 0, now }: ProblemContext): string {
+  if (now === undefined || retryAfterMs < minute) return ''
+  return `; it asks to be left alone until ${instantText(new Date(now.getTime() + retryAfterMs))}`
 }
 
 /** Whether it is the certificate's key that the CA does not want, said at once or as the end of the order. */
@@ -178,6 +192,11 @@ export function shortType(problem: Problem): string | undefined {
   return typeof problem.type === 'string'
     ? problem.type.replace(/^urn:ietf:params:acme:error:/, '')
     : undefined
+}
+
+/** `2026-11-22 08:15 UTC`. */
+export function instantText(at: Date): string {
+  return `${at.toISOString().slice(0, 16).replace('T', ' ')} UTC`
 }
 
 export function hostOf(url: string): string {

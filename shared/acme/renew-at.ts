@@ -78,9 +78,10 @@ export function emergencyLength(lifetime: number, before?: string): number {
   return before === undefined ? usual : Math.min(usual, beforeMs(before, lifetime))
 }
 
-export function isEmergency(now: Date, validity: Validity, before?: string): boolean {
-  const lifetime = validity.notAfter.getTime() - validity.notBefore.getTime()
-  return now.getTime() >= validity.notAfter.getTime() - emergencyLength(lifetime, before)
+/** When the emergency window of this certificate begins. */
+export function emergencyFrom({ notBefore, notAfter }: Validity, before?: string): Date {
+  const lifetime = notAfter.getTime() - notBefore.getTime()
+  return new Date(notAfter.getTime() - emergencyLength(lifetime, before))
 }
 
 function byLifetime(start: number, end: number, before: string | undefined, random: number): RenewAt {

@@ -18,7 +18,7 @@ import {
 } from './incumbent.ts'
 import { deliver, drop, fingerprintOf, keyPurpose, readLeaf, runOrder } from './order.ts'
 import type { AcmeServer, Authority, ConnectAcme } from './port.ts'
-import { hostOf } from './problems.ts'
+import { hostOf, instantText } from './problems.ts'
 import {
   type Fate,
   forgetRefusal,
@@ -39,7 +39,7 @@ import {
   writeState,
 } from './state.ts'
 import { StillWaiting } from './still-waiting.ts'
-import { attemptAt, type Failing, failingOf, nextWait } from './wait.ts'
+import { attemptAt, type Failing, failingOf, longestNear, nextWait } from './wait.ts'
 
 export interface RenewalParts {
   /** The certificate's name in the config. */
@@ -316,7 +316,7 @@ class Tick {
       const id = authorityKey(authority)
       const request = requestDigest(parts, authority)
       const wait = state.waits[id]
-      const at = wait && attemptAt(wait, request, due.emergency, parts.force === true)
+      const at = wait && attemptAt(wait, request, due.end, parts.force === true)
       if (at !== undefined && at > parts.clock.now()) {
         waits.push(at)
       } else {
@@ -328,7 +328,8 @@ class Tick {
         try {
           if (free) throw limitFailure(parts.name, free, state.refused?.[id]?.failure)
           this.#begin(due, authority)
-          return await this.#delivered(await runOrder(this.#context(authority, predecessor)), due, failures)
+          const context = this.#context(authority, predecessor, due)
+          return await this.#delivered(await runOrder(context), due, failures)
         } catch (thrown) {
           if (parts.signal?.aborted) return this.#unfinished(due)
           if (thrown instanceof StillWaiting)
@@ -341,7 +342,10 @@ class Tick {
           failures.push(failure)
           state.waits[id] = nextWait(parts.clock.now(), wait, failure, request, parts.random(), free && true)
           if (free) state.waits[id].notBefore = free.toISOString()
-          waits.push(attemptAt(state.waits[id], request, due.emergency, false))
+          const next = attemptAt(state.waits[id], request, due.end, false)
+          // As it is shown and told, not as the CA wishes it.
+          if (!free) state.waits[id].notBefore = next.toISOString()
+          waits.push(next)
           parts.log.error('order failed', { failure, directory: authority.directory })
           await this.#save()
         }
@@ -353,12 +357,20 @@ class Tick {
     const next = { notBefore: notBefore.toISOString(), failures: failures.map((failure) => failure.toJSON()) }
     if (failures.length > 0) {
       const words = failures.map(({ message }) => message).join(' ')
-      const sentence = `${parts.name} could not be renewed: ${words} Next attempt: ${instantText(notBefore)}.`
+      const sentence = `${parts.name} could not be renewed: ${words} Next attempt: ${this.#nextText(notBefore, due)}.`
       return this.#outcome('failed', due, sentence, next)
     }
     const last = Object.values(state.waits).map(({ failure }) => failure)
-    const sentence = `${parts.name} is due and waits until ${instantText(notBefore)}: ${last.map(({ message }) => message).join(' ')}`
+    const sentence = `${parts.name} is due and waits until ${this.#nextText(notBefore, due)}: ${last.map(({ message }) => message).join(' ')}`
     return this.#outcome('waiting', due, sentence, { notBefore: next.notBefore, failures: last })
+  }
+
+  /** A wish of the CA that is not granted in full is said to be one. */
+  #nextText(next: Date, { end }: Due): string {
+    const early = Object.values(this.#state.waits).some(({ asked }) => asked && new Date(asked) > next)
+    return early && end
+      ? `${instantText(next)}, sooner than the CA asks, because what is served ends ${instantText(end.at)}`
+      : instantText(next)
   }
 
   async close(): Promise<void> {
@@ -468,8 +480,12 @@ class Tick {
     }
   }
 
-  #context(authority: Authority, replaces: string | undefined): OrderContext {
-    return { ...this.#base(), authority, server: this.#server(authority), replaces }
+  #context(authority: Authority, replaces: string | undefined, { end, emergency }: Due): OrderContext {
+    const base = this.#base()
+    const { longestAskedMs } = base.pace
+    const near = emergency ? longestNear(end, this.#parts.clock.now().getTime()) : longestAskedMs
+    const pace = { ...base.pace, longestAskedMs: Math.min(longestAskedMs, near) }
+    return { ...base, pace, authority, server: this.#server(authority), replaces }
   }
 
   async #delivered(
@@ -553,11 +569,6 @@ const acceptedNow = { reason: 'it was refused before and would be accepted now' 
 /** Both are one certificate: then the bytes of one are those of the other. */
 function leafOf(ordered: LeafKnown | undefined, { fingerprint }: LeafKnown): LeafKnown['leaf'] {
   return ordered?.fingerprint === fingerprint ? ordered.leaf : undefined
-}
-
-/** `2026-11-22 08:15 UTC`. */
-function instantText(at: Date): string {
-  return `${at.toISOString().slice(0, 16).replace('T', ' ')} UTC`
 }
 
 /** Another request is worth another attempt, whatever became of the last one. */

@@ -5,9 +5,10 @@ import type { Incumbent, Standing } from './incumbent.ts'
 import { covers } from './names.ts'
 import type { AcmeServer, Authority } from './port.ts'
 import type { RenewalParts } from './renew.ts'
-import { isEmergency, renewAt } from './renew-at.ts'
+import { emergencyFrom, renewAt } from './renew-at.ts'
 import { nextPoll, renewalInfoId } from './renewal-info.ts'
 import type { RenewState } from './state.ts'
+import type { NearEnd } from './wait.ts'
 
 export interface Due {
   renewAt: Date
@@ -16,6 +17,8 @@ export interface Due {
   /** Because of names that were never ordered, whatever the dates say. */
   lacking: boolean
   emergency: boolean
+  /** Of what is served; undefined where nothing is. */
+  end?: NearEnd
 }
 
 /** Stores the instant: drawn once per certificate, moved only by the config and the CA's window. */
@@ -38,12 +41,16 @@ export function decide(parts: RenewalParts, state: RenewState, { incumbent, inSe
   const at = wasDue && planned.at.getTime() >= now.getTime() ? new Date(known.renewAt) : planned.at
   state.schedule = { fingerprint, random, renewAt: at.toISOString(), reason: planned.reason }
   const lacking = incumbent === undefined ? [] : parts.names.filter((name) => !covers(incumbent.names, name))
+  const [end] = [incumbent, inService]
+    .flatMap((one) => (one ? [{ from: emergencyFrom(one, parts.settings.before), at: one.notAfter }] : []))
+    .sort((a, b) => a.from.getTime() - b.from.getTime())
   return {
     renewAt: lacking.length > 0 ? now : at,
     reason: lacking.length > 0 ? `it lacks ${lacking.join(', ')}` : reasonText(planned.reason),
     due: lacking.length > 0 || at.getTime() <= now.getTime(),
     lacking: lacking.length > 0,
-    emergency: [incumbent, inService].some((one) => one && isEmergency(now, one, parts.settings.before)),
+    emergency: end !== undefined && end.from <= now,
+    ...(end && { end }),
   }
 }
 

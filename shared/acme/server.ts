@@ -42,10 +42,12 @@ type Directory = Record<string, unknown> & { meta?: Record<string, unknown> }
 class ClientServer implements AcmeServer {
   readonly #authority: Authority
   readonly #transport: AcmeTransport
+  readonly #clock: Clock
   #directory: Directory | undefined
 
   constructor(authority: Authority, options: ConnectOptions) {
     this.#authority = authority
+    this.#clock = options.clock
     this.#transport = new AcmeTransport({
       directory: authority.directory,
       caPem: authority.caPem,
@@ -90,7 +92,7 @@ class ClientServer implements AcmeServer {
           type: 'urn:ietf:params:acme:error:externalAccountRequired',
           detail: 'its directory says that an account needs an external account binding',
         },
-        { doing: 'an account', directory: this.#authority.directory, status: 400 },
+        { doing: 'an account', directory: this.#authority.directory, status: 400, now: this.#clock.now() },
       )
     }
     const acme = await import('acme-client')
@@ -189,6 +191,7 @@ class ClientServer implements AcmeServer {
       directory: this.#authority.directory,
       status: reply.status,
       retryAfterMs: this.#transport.retryAfter(reply),
+      now: this.#clock.now(),
       ...(doing === 'the account' &&
         this.#authority.externalAccount !== undefined &&
         ['unauthorized', 'malformed', 'externalAccountRequired'].includes(

@@ -1,12 +1,10 @@
-import { hour, minute } from '../base/clock.ts'
+import { minute } from '../base/clock.ts'
 import { Failure } from '../base/failure.ts'
 import type { OrderContext } from './context.ts'
 import type { OrderRecord, OrderWait } from './state.ts'
 
 /** A CA's `Retry-After` up to this is kept by whoever looks again in the same tick; a longer one is noted. */
 const NOTED_FROM_MS = minute
-/** An order is looked at once an hour whatever the CA asks for: a broken header must not put it off for a month. */
-const LONGEST_ASKED_MS = hour
 /** Between two looks in one tick. */
 const LONGEST_PAUSE_MS = minute
 
@@ -41,7 +39,7 @@ export async function waitFor(
     delete record.waiting
     return
   }
-  const asked = Math.min(wait.askedMs ?? 0, LONGEST_ASKED_MS)
+  const asked = Math.min(wait.askedMs ?? 0, context.pace.longestAskedMs)
   // The longer it lasts, the less a look more or less matters.
   const own = Math.min(Math.max(context.pace.pollMs, waited / 2), LONGEST_PAUSE_MS)
   const lookAt = new Date(now.getTime() + Math.max(own, asked))
@@ -65,9 +63,12 @@ export function waitedFor(
 }
 
 /** Throws `StillWaiting` before the CA is asked again earlier than it wishes to be. */
-export function heedRetryAfter({ clock }: Pick<OrderContext, 'clock'>, { waiting }: OrderRecord): void {
+export function heedRetryAfter(
+  { clock, pace }: Pick<OrderContext, 'clock' | 'pace'>,
+  { waiting }: OrderRecord,
+): void {
   if (waiting?.lookAt === undefined) return
   const lookAt = new Date(waiting.lookAt)
   const left = lookAt.getTime() - clock.now().getTime()
-  if (left > 0 && left <= LONGEST_ASKED_MS) throw new StillWaiting(waiting.sentence, lookAt)
+  if (left > 0 && left <= pace.longestAskedMs) throw new StillWaiting(waiting.sentence, lookAt)
 }

@@ -65,15 +65,30 @@ export function failingOf(state: Pick<RenewState, 'waits'>, nextAt?: string): Fa
   return { since, attempts: worst.attempts, failure: worst.failure, nextAt: nextAt ?? earliest }
 }
 
+/** The end of what clients are served, and when its emergency begins. */
+export interface NearEnd {
+  from: Date
+  at: Date
+}
+
 /**
- * When the next attempt may be made: nothing but the CA's own `Retry-After` holds it back when a person asks, and
- * an hour at most near expiry. Another request ends a wait of ours, not one of the CA's.
+ * When the next attempt may be made: nothing but the CA's own `Retry-After` holds it back when a person asks.
+ * Another request ends a wait of ours, not one of the CA's. Once the emergency has begun, neither holds for longer than
+ * `longestNear`: a CA may ask for a month, and what is served ends tomorrow.
  */
-export function attemptAt(wait: Wait, request: string, emergency: boolean, force: boolean): Date {
-  const asked = wait.asked === undefined ? 0 : Date.parse(wait.asked)
+export function attemptAt(wait: Wait, request: string, end: NearEnd | undefined, force: boolean): Date {
+  const since = Date.parse(wait.since)
+  const latest = (longest: number) =>
+    end === undefined ? Number.POSITIVE_INFINITY : Math.max(end.from.getTime(), since + longest)
+  const near = latest(longestNear(end, since))
+  const asked = wait.asked === undefined ? 0 : Math.min(Date.parse(wait.asked), near)
   if (force || wait.request !== request) return new Date(asked)
-  const own = Date.parse(wait.notBefore)
-  const longest = wait.refused ? refusedEmergencyMost : emergencyMost
-  const capped = emergency ? Math.min(own, Date.parse(wait.since) + longest) : own
-  return new Date(Math.max(capped, asked))
+  const own = Math.min(Date.parse(wait.notBefore), wait.refused ? latest(refusedEmergencyMost) : near)
+  return new Date(Math.max(own, asked))
+}
+
+/** Milliseconds: an hour, or a tenth of the life that is left; after the end an hour again. */
+export function longestNear(end: NearEnd | undefined, now: number): number {
+  const left = (end?.at.getTime() ?? 0) - now
+  return left > 0 ? Math.min(emergencyMost, left / 10) : emergencyMost
 }

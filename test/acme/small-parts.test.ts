@@ -1,9 +1,11 @@
 import { describe, expect, test } from 'vitest'
 import { open, seal } from '../../shared/acme/envelope.ts'
 import { namesToOrder } from '../../shared/acme/names.ts'
+import { problemFailure } from '../../shared/acme/problems.ts'
 import { nextPoll, readRenewalInfo, renewalInfoId } from '../../shared/acme/renewal-info.ts'
 import { readState, renewKeys } from '../../shared/acme/state.ts'
 import { attemptAt, nextWait } from '../../shared/acme/wait.ts'
+import { hour } from '../../shared/base/clock.ts'
 import { Failure } from '../../shared/base/failure.ts'
 import { Secret } from '../../shared/base/secret.ts'
 import { configSchema } from '../../shared/config/schema.ts'
@@ -148,15 +150,60 @@ describe('the wait after a failure', () => {
       next: 'n',
       ...(retryAfterMs && { retryAfterMs }),
     })
-  test('is never more than an hour near expiry, but never shorter than the CA asks', () => {
+  const grown = (asked?: number) => {
     let wait = nextWait(now, undefined, failure(), 'r', 0)
-    for (let more = 0; more < 5; more++) wait = nextWait(now, wait, failure(), 'r', 0)
-    expect(wait.notBefore).toBe('2026-01-01T08:00:00.000Z')
-    expect(attemptAt(wait, 'r', true, false).toISOString()).toBe('2026-01-01T01:00:00.000Z')
-    const asked = nextWait(now, wait, failure(7_200_000), 'r', 0)
-    expect(attemptAt(asked, 'r', true, false).toISOString()).toBe('2026-01-01T02:00:00.000Z')
-    expect(attemptAt(asked, 'another', false, true).toISOString()).toBe('2026-01-01T02:00:00.000Z')
-    expect(attemptAt(wait, 'r', false, true).getTime()).toBe(0)
+    for (let more = 0; more < 5; more++) wait = nextWait(now, wait, failure(asked), 'r', 0)
+    return wait
+  }
+  const inHours = (hours: number) => new Date(now.getTime() + hours * hour)
+  const hoursUntil = (at: Date) => (at.getTime() - now.getTime()) / hour
+
+  test.each([
+    // served until, emergency from, asked for, waits: in hours
+    ['far from the end as long as ours', 2000, 1800, 0, 8],
+    ['far from the end as long as the CA asks', 2000, 1800, 720, 720],
+    ['but not into the emergency', 300, 200, 720, 200],
+    ['near the end an hour', 20, -148, 0, 1],
+    ['near the end an hour whatever the CA asks', 20, -148, 720, 1],
+    ['at the end a tenth of what is left', 2, -166, 720, 0.2],
+    ['after the end an hour', -5, -173, 720, 1],
+  ])('is %s', (_, ends, from, asked, waits) => {
+    const end = { from: inHours(from), at: inHours(ends) }
+    expect(hoursUntil(attemptAt(grown(asked * hour), 'r', end, false))).toBe(waits)
+    // Neither a person nor another request is more than the CA's wish.
+    for (const [request, force] of [['another', false] as const, ['r', true] as const])
+      expect(attemptAt(grown(asked * hour), request, end, force).getTime()).toBe(
+        asked === 0 ? 0 : inHours(waits).getTime(),
+      )
+  })
+
+  test('is as long as the CA asks where nothing is served yet', () => {
+    expect(hoursUntil(attemptAt(grown(720 * hour), 'r', undefined, false))).toBe(720)
+  })
+})
+
+describe('what a CA says by its status alone', () => {
+  const at = (status: number, retryAfterMs?: number, type?: string) =>
+    problemFailure(
+      { detail: 'no reason given', ...(type !== undefined && { type }) },
+      {
+        doing: 'its directory',
+        directory: 'https://ca.example/dir',
+        status,
+        retryAfterMs,
+        now: new Date('2026-01-01T00:00:00Z'),
+      },
+    )
+  test.each([
+    [503, undefined, 'acme.unavailable'],
+    [500, 'about:blank', 'acme.unavailable'],
+    [429, undefined, 'acme.rate-limited'],
+  ])('%d %s blames nobody’s config', (status, type, code) => {
+    const failure = at(status, 720 * hour, type)
+    expect(failure.code).toBe(code)
+    expect(failure.next).not.toContain('config')
+    expect(failure.message).toContain('it asks to be left alone until 2026-01-31 00:00 UTC')
+    expect(at(status, 5_000, type).message).not.toContain('it asks')
   })
 })
 

@@ -98,6 +98,36 @@ describe('an ACME server that says no', () => {
     expect(orders()).toBe(2)
   })
 
+  test.each([20, 2, -1])('its wish does not outlive what is served for %d more hours', async (left) => {
+    const own = await parts()
+    const now = clock.now().getTime()
+    const current = {
+      fingerprint: 'served',
+      names: own.names,
+      notBefore: new Date(now - 89 * 24 * 3_600_000),
+      notAfter: new Date(now + left * 3_600_000),
+    }
+    answer = { status: 503, headers: { 'retry-after': '2592000' }, body: 'down' }
+    const outcome = await renewDue({ ...own, current })
+    const minutes = Math.round((Date.parse(outcome.notBefore ?? '') - now) / 60_000)
+    expect(minutes).toBe({ 20: 60, 2: 12, [-1]: 60 }[left])
+    expect(outcome.failing?.nextAt).toBe(outcome.notBefore)
+    expect(outcome.failing?.failure).toMatchObject({
+      code: 'acme.unavailable',
+      message: expect.stringMatching(/it asks to be left alone until \d{4}-\d\d-\d\d \d\d:\d\d UTC$/),
+      next: "Nothing to do unless it lasts: then look at the CA's status page.",
+    })
+    expect(outcome.sentence).toContain('sooner than the CA asks, because what is served ends')
+    const again = await renewDue({ ...own, current })
+    expect(again.status).toBe('waiting')
+    expect(again.notBefore).toBe(outcome.notBefore)
+    expect(again.sentence).toContain('it asks to be left alone until')
+    expect(orders()).toBe(1)
+    clock.offset += minutes * 60_000 + 60_000
+    expect((await renewDue({ ...own, current })).status).toBe('failed')
+    expect(orders()).toBe(2)
+  })
+
   test('the wait grows with each failure, up to a day, and another request ends it', async () => {
     const own = await parts()
     answer = { status: 400, body: { type: error('malformed'), detail: 'no' } }
