@@ -1,5 +1,5 @@
 import { asFailure } from '../shared/base/failure.ts'
-import { nearest } from '../shared/config/nearest.ts'
+import { nearest } from '../shared/base/nearest.ts'
 import { version } from '../shared/http/version.ts'
 import { helpFor, overview } from './commands/help.ts'
 import { commands } from './commands/index.ts'

@@ -1,5 +1,6 @@
-import { asFailure } from '../../shared/base/failure.ts'
-import { namesWithUploads } from '../../shared/rotation/incoming.ts'
+import { asFailure, type FailureReport } from '../../shared/base/failure.ts'
+import { uploadsIn } from '../../shared/rotation/incoming.ts'
+import { misplacedIn } from '../../shared/rotation/misplaced.ts'
 import { type Preview, preview } from '../../shared/rotation/preview.ts'
 import { painter } from './render.ts'
 import { openSession, useColor } from './session.ts'
@@ -12,11 +13,11 @@ export async function run(args: string[]): Promise<number> {
   try {
     const { wiring, parties } = session
     requireKnownNames(positionals, wiring.names, values.config)
-    const uploaded = await namesWithUploads(wiring.store)
+    const uploads = await uploadsIn(wiring.store)
     const names =
-      positionals.length > 0 ? positionals : wiring.names.filter((name) => uploaded.includes(name))
+      positionals.length > 0 ? positionals : wiring.names.filter((name) => uploads.names.includes(name))
     const previews: Preview[] = []
-    const failures: { certificate: string; message: string; next: string; code: string }[] = []
+    const failures: PlanFailure[] = []
     for (const name of names) {
       try {
         previews.push(await preview(await wiring.job(name, true), parties))
@@ -24,6 +25,9 @@ export async function run(args: string[]): Promise<number> {
         failures.push({ certificate: name, ...asFailure(thrown).toJSON() })
       }
     }
+    const looked = { ...uploads, names: positionals.length > 0 ? [] : uploads.names }
+    for (const { certificate, failure } of await misplacedIn(looked, wiring.config.certificates, parties))
+      failures.push({ ...(certificate ? { certificate } : {}), ...failure.toJSON() })
     const exitStatus = failures.length > 0 || previews.some((one) => one.decision === 'refuse') ? 1 : 0
     if (values.json)
       process.stdout.write(`${JSON.stringify({ command: 'plan', exitStatus, plans: previews, failures })}\n`)
@@ -34,10 +38,9 @@ export async function run(args: string[]): Promise<number> {
   }
 }
 
-function render(
-  previews: Preview[],
-  failures: { certificate: string; message: string; next: string; code: string }[],
-): string {
+type PlanFailure = FailureReport & { certificate?: string }
+
+function render(previews: Preview[], failures: PlanFailure[]): string {
   const paint = painter(useColor(process.stdout))
   const lines: string[] = []
   for (const one of previews) {
@@ -53,7 +56,10 @@ function render(
     for (const { sentence } of one.gateways) lines.push(`    ${paint('dim', sentence)}`)
   }
   for (const failure of failures)
-    lines.push(`${paint('red', '✗')} ${failure.certificate}: ${failure.message}`, `    ${failure.next}`)
+    lines.push(
+      `${paint('red', '✗')} ${failure.certificate ? `${failure.certificate}: ` : ''}${failure.message}`,
+      `    ${failure.next}`,
+    )
   if (lines.length === 0) lines.push('Nothing to do: nothing lies in incoming/.')
   return `${lines.join('\n')}\n`
 }

@@ -56,7 +56,11 @@ function readFailOn(text: string): FailOn {
 }
 
 /** What somebody has acknowledged (`snoozeUntil`) needs nobody. */
-function needsSomebody({ certificates, at }: StatusModel, failOn: Exclude<FailOn, 'never'>): boolean {
+function needsSomebody(
+  { certificates, misplaced, at }: StatusModel,
+  failOn: Exclude<FailOn, 'never'>,
+): boolean {
+  if (failOn === 'warning' && misplaced?.length) return true
   return certificates.some(
     (one) =>
       !isAcknowledged(one, new Date(at)) &&

@@ -1,7 +1,7 @@
 import { type ParseArgsConfig, parseArgs } from 'node:util'
 import { Failure } from '../../shared/base/failure.ts'
+import { nearest } from '../../shared/base/nearest.ts'
 import { durationMs } from '../../shared/config/duration.ts'
-import { nearest } from '../../shared/config/nearest.ts'
 import { type CommandName, type CommandSpec, specs } from './specs.ts'
 
 /** Wrong words on the command line: exit status 2. */

@@ -1,7 +1,8 @@
 import { systemClock } from '../../shared/base/clock.ts'
 import { asFailure } from '../../shared/base/failure.ts'
-import { namesWithUploads } from '../../shared/rotation/incoming.ts'
-import { rotateUploads } from '../../shared/runtime/jobs.ts'
+import { uploadsIn } from '../../shared/rotation/incoming.ts'
+import { misplacedIn } from '../../shared/rotation/misplaced.ts'
+import { type JobReport, rotateUploads } from '../../shared/runtime/jobs.ts'
 import { tick } from '../../shared/runtime/tick.ts'
 import { durationText } from '../../shared/watch/words.ts'
 import { openSession, tell } from './session.ts'
@@ -24,15 +25,23 @@ export async function run(args: string[]): Promise<number> {
     process.stdout.write(
       `Watching ${wiring.store.description}; ticking every ${durationText(every)}. The page is at ${page.url} Ctrl-C stops.\n`,
     )
+  const untold = notToldYet()
   let nextTick = systemClock.monotonic()
   try {
     while (!signal.aborted) {
       try {
         if (systemClock.monotonic() >= nextTick) {
           nextTick = systemClock.monotonic() + every
-          tell('tick', await tick(wiring, parties), values)
+          const report = await tick(wiring, parties)
+          // A program gets every document whole.
+          const news = values.json ? report : untold(report)
+          if (news) tell('tick', news, values)
         } else {
-          const names = await namesWithUploads(wiring.store)
+          const uploads = await uploadsIn(wiring.store)
+          const names = uploads.names.filter((name) => wiring.names.includes(name))
+          const failures = await misplacedIn(uploads, wiring.config.certificates, parties)
+          const strays = untold({ outcomes: [], failures })
+          if (strays) tell('rotate', strays, values)
           const report =
             names.length > 0
               ? await rotateUploads(wiring, parties, { names, byPerson: false, rounds: 1 })
@@ -50,5 +59,20 @@ export async function run(args: string[]): Promise<number> {
   } finally {
     await page.close()
     await session.close()
+  }
+}
+
+/** Files that lie where nobody looks are told when they come, not at every look. Undefined: nothing is left to tell. */
+function notToldYet(): (report: JobReport) => JobReport | undefined {
+  let told = new Set<string>()
+  return (report) => {
+    const isStray = ({ failure }: JobReport['failures'][number]) =>
+      ['incoming.no-folder', 'config.unknown-certificate'].includes(failure.code)
+    const strays = report.failures.filter(isStray)
+    const failures = report.failures.filter((one) => !isStray(one) || !told.has(one.failure.message))
+    told = new Set(strays.map(({ failure }) => failure.message))
+    const silent = failures.length === 0 && strays.length > 0
+    const rest = report.outcomes.length + (report.renewals?.length ?? 0) + (report.critical?.length ?? 0)
+    return silent && rest + (report.notLookedAt?.length ?? 0) === 0 ? undefined : { ...report, failures }
   }
 }

@@ -1,5 +1,5 @@
 import type { z } from 'zod'
-import { nearest } from './nearest.ts'
+import { nearest } from '../base/nearest.ts'
 import { type Path, type Problem, printable } from './source.ts'
 
 type Schema = z.core.$ZodType

@@ -1,5 +1,6 @@
 import type { Bundle, CheckResult, Half, UploadedObject } from '../certificate/bundle.ts'
 import type { Served, Verdict } from '../certificate/verdict.ts'
+import type { CertificateConfig } from '../config/schema.ts'
 import type { Attempt } from './attempt.ts'
 import { withClientCa } from './client-ca.ts'
 import { readOptions } from './incoming.ts'
@@ -36,7 +37,7 @@ export async function decide(attempt: Attempt): Promise<Decision> {
   const bundle = withClientCa(reading.bundle, attempt.clientCa)
   const known = refusedBefore(attempt, bundle)
   if (known) return { kind: 'refuse', checks: [known], bundle, halves }
-  const verdict = await judgeBundle(job, parties, bundle, configuredHosts(job))
+  const verdict = await judgeBundle(job, parties, bundle, configuredHosts(job.config))
   const rest = whatMayFollow(attempt, verdict)
   if (rest) return { kind: 'wait', ...rest, found: [...namesOf(upload), ...upload.unfinished] }
   if (isNotYetValid(verdict)) return { kind: 'not yet', bundle }
@@ -84,7 +85,7 @@ export async function wouldAccept(
 ): Promise<boolean> {
   const reading = await parties.reader.read(objects, readOptions(job, parties))
   if (reading.kind !== 'complete') return false
-  const verdict = await judgeBundle(job, parties, reading.bundle, configuredHosts(job))
+  const verdict = await judgeBundle(job, parties, reading.bundle, configuredHosts(job.config))
   return verdict.decision === 'accept'
 }
 
@@ -110,8 +111,8 @@ function judgeBundle(
 }
 
 /** Domains that are written by their ids only get their name from the gateway. */
-function configuredHosts(job: Job): string[] {
-  return job.config.gateways.flatMap((gateway) =>
+export function configuredHosts({ gateways }: Pick<CertificateConfig, 'gateways'>): string[] {
+  return gateways.flatMap((gateway) =>
     gateway.domains.flatMap((domain) =>
       typeof domain === 'string' ? [domain] : domain.host ? [domain.host] : [],
     ),

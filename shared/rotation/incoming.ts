@@ -131,13 +131,22 @@ export function readOptions(
   }
 }
 
-/** The certificates' names that have something lying in `incoming/`, also those that no config knows. */
-export async function namesWithUploads(store: Store): Promise<string[]> {
+/** What lies in `incoming/`, by where it lies. */
+export interface Uploads {
+  /** Names of the folders that hold something, also of those that no config knows. */
+  names: string[]
+  /** In no folder: where no rotation looks. Without temporary names. */
+  outside: ObjectSummary[]
+}
+
+export async function uploadsIn(store: Store): Promise<Uploads> {
   const prefix = keys.incoming()
   const names = new Set<string>()
-  for (const { key } of await store.list(prefix)) {
-    const [name, rest] = key.slice(prefix.length).split('/', 2)
+  const outside: ObjectSummary[] = []
+  for (const listed of await store.list(prefix)) {
+    const [name, rest] = listed.key.slice(prefix.length).split('/', 2)
     if (name && rest) names.add(name)
+    if (name && rest === undefined && !isTemporaryName(name)) outside.push(listed)
   }
-  return [...names].sort()
+  return { names: [...names].sort(), outside }
 }

@@ -119,8 +119,11 @@ async function look(store: Store, folder: string, selection: Selection): Promise
 /** A bucket's denial is another matter: it concerns all of it, or is false. */
 function whyForbidden({ code, facts }: Failure): string | undefined {
   if (code === 'store.bad-key') return 'leads out of the store and is not followed'
+  if (code === 'store.link-to-nothing') return 'links to nothing: copy the file itself, cp -L'
   const byFile = facts.serviceCode === 'EACCES' || facts.serviceCode === 'EPERM'
-  return code === 'store.denied' && byFile ? 'may not be read by this user' : undefined
+  return code === 'store.denied' && byFile
+    ? 'may not be read by this user: change that with chmod or chown'
+    : undefined
 }
 
 function compare(before: Look, now: Look): [same: Settled[], different: Settled[]] {

@@ -3,8 +3,10 @@ import { asFailure, Failure } from '../base/failure.ts'
 import { keys } from '../base/names.ts'
 import type { DomainConfig } from '../config/schema.ts'
 import type { DomainBinding } from '../gateway/port.ts'
+import { uploadsIn } from '../rotation/incoming.ts'
 import { readState } from '../rotation/journal.ts'
 import { findListed, gatewayKey, probeTarget } from '../rotation/look.ts'
+import { misplacedIn } from '../rotation/misplaced.ts'
 import { inParallel } from '../rotation/parallel.ts'
 import type { Parties } from '../rotation/parties.ts'
 import type { RotationState } from '../rotation/state.ts'
@@ -36,9 +38,25 @@ export function gather(
     const found: Discovery = { discovered: [], quotas: [] }
     const { lists, ...seen } = await lookAt(wiring, parties, wiring.names, look, renewals)
     await inTime(look, discover(wiring, parties, lists, found), undefined)
+    const strays = await inTime(look, misplacedNow(wiring, parties), { misplaced: [], unread: [] })
     // Copies: what is looked at late goes on adding to its own.
-    return { ...seen, discovered: [...found.discovered], quotas: [...found.quotas] }
+    const { discovered, quotas } = found
+    const unread = [...(seen.unread ?? []), ...strays.unread]
+    return { ...seen, ...strays, unread, discovered: [...discovered], quotas: [...quotas] }
   })
+}
+
+/** What lies in `incoming/` where no rotation looks, or why nobody can say. */
+async function misplacedNow(
+  wiring: Wiring,
+  parties: Parties,
+): Promise<Required<Pick<Gathered, 'misplaced' | 'unread'>>> {
+  try {
+    const found = await misplacedIn(await uploadsIn(parties.store), wiring.config.certificates, parties)
+    return { misplaced: found.map(({ failure }) => failure.toJSON()), unread: [] }
+  } catch (thrown) {
+    return { misplaced: [], unread: [{ where: keys.incoming(), failure: asFailure(thrown).toJSON() }] }
+  }
 }
 
 /** After an upload: only the certificates it was about, without looking at anything else. */

@@ -1,8 +1,7 @@
 import type { RenewalOutcome } from '../acme/renew.ts'
-import { asFailure, Failure } from '../base/failure.ts'
-import { isCertificateName } from '../base/names.ts'
-import { printable } from '../base/printable.ts'
-import { namesWithUploads } from '../rotation/incoming.ts'
+import { asFailure, type Failure } from '../base/failure.ts'
+import { uploadsIn } from '../rotation/incoming.ts'
+import { misplacedIn } from '../rotation/misplaced.ts'
 import { cutShort } from '../rotation/outcome.ts'
 import { inParallel } from '../rotation/parallel.ts'
 import type { Parties } from '../rotation/parties.ts'
@@ -46,11 +45,13 @@ export async function rotateUploads(
 ): Promise<JobReport> {
   const critical: CriticalFinding[] = []
   const report: JobReport = { outcomes: [], failures: [], critical }
-  const names = asked.names ?? (await namesWithUploads(parties.store))
-  const known = names.filter((name) => Object.hasOwn(wiring.config.certificates, name))
-  for (const name of names)
-    if (!known.includes(name))
-      report.failures.push({ certificate: name, failure: unknownName(name, wiring.names) })
+  const { certificates } = wiring.config
+  const uploads = asked.names && !asked.byPerson ? { names: [], outside: [] } : await uploadsIn(parties.store)
+  const names = asked.names ?? uploads.names
+  // Of a certificate that was named, other folders tell nothing; what lies in none may be its bundle.
+  const looked = { ...uploads, names: [...names] }
+  report.failures.push(...(await misplacedIn(looked, certificates, parties)))
+  const known = names.filter((name) => Object.hasOwn(certificates, name))
   const late: string[] = []
   const more = new Set<string>()
   const oneTurn = async (name: string) => {
@@ -117,17 +118,6 @@ export async function rotateThenTell(
 /** Says what a job did not come to; the next tick does. */
 export function notLookedAt(report: JobReport, job: string, names: readonly string[]): void {
   if (names.length > 0) report.notLookedAt = [...(report.notLookedAt ?? []), { job, names: [...names] }]
-}
-
-function unknownName(name: string, known: string[]): Failure {
-  const shown = isCertificateName(name) ? name : `"${printable(name)}"`
-  return new Failure({
-    code: 'config.unknown-certificate',
-    kind: 'never',
-    message: `incoming/ has a folder ${shown}, but rotation.yaml has no certificate of that name`,
-    next: `Add it under certificates:, or move the bundle to one of: ${known.join(', ') || '(there are none)'}.`,
-    facts: { certificate: shown },
-  })
 }
 
 /**

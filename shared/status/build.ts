@@ -70,6 +70,9 @@ export function buildStatus(input: StatusInput): StatusModel {
       next: failure.next,
       severity: isDefinite(failure) ? 'critical' : 'warning',
     })),
+    ...(input.misplaced?.length
+      ? { misplaced: input.misplaced.map(({ message, next }) => ({ message, next })) }
+      : {}),
     channels: channelsOf(input.outbox),
   })
 }

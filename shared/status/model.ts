@@ -20,6 +20,8 @@ export interface StatusModel {
   quotas: QuotaFacts[]
   /** State files and gateways that could not be read: nothing that is said of them is new. */
   unread: UnreadPlace[]
+  /** What lies in `incoming/` where no rotation looks; left out where there is nothing. */
+  misplaced?: { message: string; next: string }[]
   channels: ChannelStatus[]
 }
 

@@ -77,9 +77,10 @@ function header({ summary, at }: StatusModel, title: string): string {
 <button class="theme" id="theme" type="button" hidden>Theme: system</button></div></header>`
 }
 
-function sideNotes({ quotas, unread, channels }: StatusModel): string {
+function sideNotes({ quotas, unread, misplaced = [], channels }: StatusModel): string {
   const notes = [
     ...unread.map(({ where, message, next }) => `${where} could not be read: ${message}. ${next}`),
+    ...misplaced.map(({ message, next }) => `${message}. ${next}`),
     ...quotas
       .filter(({ used, limit }) => used >= limit * 0.85)
       .map(({ where, used, limit }) => `${where}: ${used} of ${limit} certificates used.`),

@@ -4,6 +4,7 @@ import { lstat, mkdir, open, readdir, realpath, rename, rmdir, stat, unlink } fr
 import { dirname, join, sep } from 'node:path'
 import { type Clock, hour, systemClock } from '../base/clock.ts'
 import { Failure } from '../base/failure.ts'
+import { printable } from '../base/printable.ts'
 import { aborted, tooLarge } from './failures.ts'
 import { badKey, compareKeys, isKey, requireKey, requirePrefix } from './keys.ts'
 import type { ObjectSummary, Store, StoredObject } from './port.ts'
@@ -244,9 +245,12 @@ class DirectoryStore implements Store {
     try {
       stats = await lstat(file, { bigint: true })
       if (stats.isSymbolicLink()) {
-        const real = await realpath(file)
-        // One that leads out is listed by its name, so that whoever reads it is told; it is never followed.
-        if (isInside(root, real)) {
+        // One that leads out or to nothing is listed by its name, so that whoever reads it is told; it is never followed.
+        const real = await realpath(file).catch((error: unknown) => {
+          if (leadsNowhere(error)) return undefined
+          throw error
+        })
+        if (real !== undefined && isInside(root, real)) {
           stats = await stat(real, { bigint: true })
           if (stats.isDirectory()) {
             return await this.#walk(root, real, [...segments, name], prefix, above, found, signal)
@@ -254,8 +258,8 @@ class DirectoryStore implements Store {
         }
       }
     } catch (error) {
-      // Gone since the folder was read, a link to nothing or to itself, or a name that is not UTF-8.
-      if (isAbsent(error) || codeOf(error) === 'ELOOP') return
+      // Gone since the folder was read, or a name that is not UTF-8.
+      if (isAbsent(error)) return
       throw error
     }
     if (!stats.isFile() && !stats.isSymbolicLink()) return
@@ -289,8 +293,17 @@ class DirectoryStore implements Store {
     try {
       real = await realpath(join(root, ...key.split('/')))
     } catch (error) {
-      if (isAbsent(error)) return undefined
-      throw error
+      if (!leadsNowhere(error)) throw error
+      const stats = await lstat(join(root, ...key.split('/'))).catch(() => undefined)
+      if (!stats?.isSymbolicLink()) return undefined
+      throw new Failure({
+        code: 'store.link-to-nothing',
+        kind: 'never',
+        message: `The object "${printable(key)}" is a symbolic link to nothing or to itself (${this.description})`,
+        next: 'Copy the file itself into the folder (cp -L).',
+        facts: { key: printable(key), store: this.description },
+        cause: error,
+      })
     }
     if (!isInside(root, real)) throw this.#outside(key)
     return real
@@ -401,6 +414,11 @@ function isInside(root: string, real: string): boolean {
 
 function codeOf(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
+}
+
+/** A link to nothing, or to itself. */
+function leadsNowhere(error: unknown): boolean {
+  return isAbsent(error) || codeOf(error) === 'ELOOP'
 }
 
 function isAbsent(error: unknown): boolean {

@@ -66,6 +66,8 @@ export interface Gathered {
   quotas: readonly QuotaFacts[]
   /** State files and gateways that could not be read: what is said about them is old, or missing. */
   unread?: readonly { where: string; failure: FailureReport }[]
+  /** What lies in `incoming/` where no rotation looks. */
+  misplaced?: readonly FailureReport[]
   /** As it was before this tick wrote its own. */
   lastTick?: LastTick | undefined
   /** What there was no time for, or what could not be read: nothing is concluded from it. */

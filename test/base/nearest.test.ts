@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { distance, nearest } from '../../shared/config/nearest.ts'
+import { distance, nearest } from '../../shared/base/nearest.ts'
 
 test.each([
   ['', '', 0],
