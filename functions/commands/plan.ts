@@ -20,7 +20,7 @@ export async function run(args: string[]): Promise<number> {
     const failures: PlanFailure[] = []
     for (const name of names) {
       try {
-        previews.push(await preview(await wiring.job(name, true), parties))
+        previews.push(await preview(await wiring.job(name, positionals.length > 0), parties))
       } catch (thrown) {
         failures.push({ certificate: name, ...asFailure(thrown).toJSON() })
       }

@@ -135,6 +135,21 @@ function readObject(
   }
 }
 
+/** Names what people take for a bundle and nobody here opens, and what helps. */
+function whatElse(bytes: Uint8Array, name: string): string {
+  const start = Buffer.from(bytes.subarray(0, 6)).toString('hex')
+  const is = (...magics: string[]) => magics.some((magic) => start.startsWith(magic))
+  if (is('feedfeed', 'cececece')) {
+    const keytool = `keytool -importkeystore -srckeystore ${name} -destkeystore ${name}.p12 -deststoretype PKCS12`
+    return `is a Java keystore: make a PKCS#12 of it with ${keytool}`
+  }
+  if (is('504b0304', '504b0506')) return 'is a ZIP archive: unpack it and upload the PEM files'
+  const isTar = Buffer.from(bytes.subarray(257, 262)).toString('latin1') === 'ustar'
+  if (isTar || is('1f8b', '425a68', 'fd377a585a', '377abcaf271c', '526172211a'))
+    return 'is an archive: unpack it and upload the PEM files'
+  return 'is nothing that is known here'
+}
+
 /** Prices in rounds. */
 const OBJECT = 100
 const OBJECT_BYTE = 1 / 16
@@ -211,7 +226,7 @@ function readBinary(
     default:
       if (EXPECTED.test(here.name))
         refuse(found, here, 'not-recognised', 'is neither PEM, DER, PKCS#7 nor PKCS#12')
-      else ignore(here, 'is nothing that is known here')
+      else ignore(here, whatElse(bytes, printable(here.name)))
   }
 }
 

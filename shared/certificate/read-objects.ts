@@ -8,6 +8,7 @@ import { issuersOf, orderChain, unique } from './order-chain.ts'
 import { nameOf } from './path.ts'
 import { printable, printableList } from './printable.ts'
 import type { FoundKey } from './private-key.ts'
+import { isTemporaryName } from './temporary-name.ts'
 import type { X509 } from './x509.ts'
 
 export type { ReadOptions } from './found.ts'
@@ -73,8 +74,10 @@ function assembleReadable(found: Found, options: AssembleOptions): Assembled {
     .flatMap((object) => object.certificates)
   const keys = uniqueKeys(found.objects.flatMap((object) => object.keys))
   const names = found.objects
-    .filter((object) => object.format !== 'ignored')
-    .map((object) => printable(object.name))
+    .filter(({ format, name }) => format !== 'ignored' || !isTemporaryName(name))
+    .map(({ format, name, note }) =>
+      format === 'ignored' ? `${printable(name)} (${note})` : printable(name),
+    )
 
   const usable = pool.filter(
     (certificate) => !maybeClientCa.includes(certificate) || matchingKey(certificate, keys) !== undefined,

@@ -1,4 +1,5 @@
 import type { Bundle, CheckResult, Half, UploadedObject } from '../certificate/bundle.ts'
+import { hostMatches } from '../certificate/host-name.ts'
 import type { Served, Verdict } from '../certificate/verdict.ts'
 import type { CertificateConfig } from '../config/schema.ts'
 import type { Attempt } from './attempt.ts'
@@ -23,7 +24,12 @@ export type Decision =
   /** Failed a while ago, and its growing wait is not over. */
   | { kind: 'too early'; bundle: Bundle; wait: Wait }
 
-export async function decide(attempt: Attempt): Promise<Decision> {
+/** All that deciding takes: neither the lease nor a journal that can be written. */
+export type Question = Pick<Attempt, 'job' | 'parties' | 'upload' | 'clientCa'> & {
+  journal: Pick<Attempt['journal'], 'state'>
+}
+
+export async function decide(attempt: Question): Promise<Decision> {
   const { job, parties, journal, upload } = attempt
   const reading = await readUpload(upload, job, parties)
   if (reading.kind === 'waiting') return { kind: 'wait', missing: reading.missing, found: reading.found }
@@ -41,7 +47,7 @@ export async function decide(attempt: Attempt): Promise<Decision> {
   const rest = whatMayFollow(attempt, verdict)
   if (rest) return { kind: 'wait', ...rest, found: [...namesOf(upload), ...upload.unfinished] }
   if (isNotYetValid(verdict)) return { kind: 'not yet', bundle }
-  if (verdict.decision === 'refuse')
+  if (verdict.decision === 'refuse' && !lacksNamesOnly(verdict))
     return {
       kind: isHalfReplaced(verdict.checks) ? 'torn' : 'refuse',
       checks: verdict.checks,
@@ -53,9 +59,27 @@ export async function decide(attempt: Attempt): Promise<Decision> {
 }
 
 /** Nothing but its first day stands against it. */
-export function isNotYetValid({ checks }: Verdict): boolean {
+function isNotYetValid({ checks }: Verdict): boolean {
   const refusals = checks.filter((check) => check.result === 'refused')
   return refusals.length > 0 && refusals.every((check) => check.facts?.reason === 'not-yet-valid')
+}
+
+/** The gateways have the last word on names: one that they do not know is a slip in the config, not in the bundle. */
+function lacksNamesOnly({ checks }: Verdict): boolean {
+  const refusals = checks.filter((check) => check.result === 'refused')
+  return refusals.every((check) => check.facts?.reason === 'name-not-covered')
+}
+
+/**
+ * For a bundle that covers every domain the gateways know: fails with `gateway.unknown-domain` for a name that
+ * neither the bundle nor its gateway has, since only the config has it.
+ */
+export function requireKnownNames({ leaf }: Bundle, views: GatewayView[]): void {
+  const covers = (host: string) => leaf.names.some((name) => hostMatches(host, name))
+  const doubtful = views
+    .flatMap(({ missing }) => missing)
+    .find(({ host }) => host !== undefined && !covers(host))
+  if (doubtful) throw doubtful.failure
 }
 
 /** The whole verdict: for every domain the gateways know, and against what they serve now. */
@@ -120,7 +144,7 @@ export function configuredHosts({ gateways }: Pick<CertificateConfig, 'gateways'
 }
 
 /** What the service said about the content holds until the bundle or the config changes, or a person asks. */
-function refusedBefore({ job, journal }: Attempt, bundle: Bundle): CheckResult | undefined {
+function refusedBefore({ job, journal }: Question, bundle: Bundle): CheckResult | undefined {
   const { refused } = journal.state
   if (job.asked || refused?.digest !== bundle.digest || refused.configDigest !== job.configDigest)
     return undefined

@@ -65,7 +65,10 @@ export async function collectUpload(
       ...listed
         .filter(({ size }) => size > MAX_OBJECT_BYTES)
         .slice(0, MAX_OBJECTS)
-        .map((object) => `${shown(object)} (${object.size} bytes, far too large for a bundle)`),
+        .map(
+          (object) =>
+            `${shown(object)} (${object.size} bytes, far too large for a bundle: upload the certificate and its key only)`,
+        ),
       ...found.forbidden.map(({ listed, why }) => `${shown(listed)} (${why})`),
     ],
   }

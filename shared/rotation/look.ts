@@ -1,6 +1,7 @@
 import { second } from '../base/clock.ts'
 import { Failure } from '../base/failure.ts'
 import { sameHost } from '../base/host.ts'
+import { distance } from '../base/nearest.ts'
 import type { DomainConfig, GatewayConfig, VerifyConfig } from '../config/schema.ts'
 import type { DomainBinding, Gateway } from '../gateway/port.ts'
 import type { ProbeTarget, ServedCertificate } from '../probe/port.ts'
@@ -21,6 +22,8 @@ export interface GatewayView {
 export interface MissingDomain {
   /** As the config names it. */
   asked: string
+  /** Its name, where the config says that. */
+  host: string | undefined
   failure: Failure
 }
 
@@ -65,7 +68,7 @@ async function lookAtGateway(config: GatewayConfig, parties: Parties): Promise<G
   for (const domain of config.domains) {
     const binding = findDomain(domain, present, gateway)
     if (binding instanceof Failure) {
-      missing.push({ asked: String(binding.facts.domain), failure: binding })
+      missing.push({ asked: String(binding.facts.domain), host: wantedOf(domain).host, failure: binding })
       continue
     }
     const verify = verifyOf(domain) ?? config.verify
@@ -96,7 +99,7 @@ function findDomain(
     message: found
       ? `${asked} on ${gateway.description} is ${found.host}, not ${wanted.host}`
       : `No API group on ${gateway.description} has the domain ${asked}`,
-    next: `Bind the domain to an API group there, or correct certificates.<name>.gateways[].domains; the gateway has: ${listed(present)}.`,
+    next: `Bind the domain to an API group there, or correct certificates.<name>.gateways[].domains; the gateway has: ${listed(present, wanted.host)}.`,
     facts: { gateway: gateway.description, domain: String(asked) },
   })
 }
@@ -113,8 +116,16 @@ export function findListed(domain: DomainConfig, present: DomainBinding[]): Doma
     : present.find((one) => sameHost(one.host, wanted.host))
 }
 
-function listed(present: DomainBinding[]): string {
+/** More than these are in no order: comparing each with each takes time, and a slip concerns few. */
+const MOST_COMPARED = 200
+
+/** The names there, nearest first. */
+function listed(present: DomainBinding[], wanted = ''): string {
   const hosts = [...new Set(present.map((one) => one.host))].sort()
+  if (wanted && hosts.length <= MOST_COMPARED) {
+    const away = new Map(hosts.map((host) => [host, distance(wanted, host)]))
+    hosts.sort((a, b) => away.get(a)! - away.get(b)!)
+  }
   if (hosts.length === 0) return 'no domains at all'
   return hosts.length <= 6 ? hosts.join(', ') : `${hosts.slice(0, 6).join(', ')} and ${hosts.length - 6} more`
 }

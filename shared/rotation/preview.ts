@@ -1,7 +1,7 @@
 import type { CheckResult, Repair } from '../certificate/bundle.ts'
 import { findingsOf } from './attach-habit.ts'
-import { clientCaFacts, requireClientCa, withClientCa } from './client-ca.ts'
-import { isNotYetValid, judgeInPlace } from './decide.ts'
+import { clientCaFacts, requireClientCa } from './client-ca.ts'
+import { decide, firstRefusal, judgeInPlace, requireKnownNames } from './decide.ts'
 import { asDelivered } from './delivered.ts'
 import { collectUpload, isEmpty } from './incoming.ts'
 import { emptyState, readState } from './journal.ts'
@@ -10,8 +10,9 @@ import { makePlan } from './make-plan.ts'
 import { factsOf } from './material.ts'
 import type { Job, Parties } from './parties.ts'
 import { type Step, sentenceFor } from './plan.ts'
+import { notYet, stillWaiting } from './settle.ts'
 import type { BundleFacts, GatewayFinding } from './state.ts'
-import { readUpload } from './waiting.ts'
+import { oldHalfInTheWay, waitingSentence } from './waiting.ts'
 
 export interface PlannedStep {
   step: Step['kind']
@@ -41,57 +42,49 @@ export async function preview(job: Job, parties: Parties): Promise<Preview> {
   const upload = await asDelivered(job, found)
   if (isEmpty(upload))
     return { ...base, decision: 'no bundle', sentence: `nothing lies in incoming/${job.name}/` }
-  const reading = await readUpload(upload, job, parties)
-  if (reading.kind === 'waiting')
-    return {
-      ...base,
-      decision: 'wait',
-      sentence: `the ${reading.missing} is still missing; there is ${reading.found.join(', ')}`,
-    }
-  if (reading.kind === 'unreadable')
-    return {
-      ...base,
-      decision: 'refuse',
-      sentence: reading.problems[0]?.message ?? 'unreadable',
-      checks: reading.problems,
-    }
   const state = (await readState(job.name, parties)) ?? emptyState(job.name)
-  const bundle = withClientCa(reading.bundle, await clientCaFacts(job, parties, state.deployed))
-  const { repairs } = bundle
+  const clientCa = await clientCaFacts(job, parties, state.deployed)
+  const attempt = { job, parties, journal: { state }, upload, clientCa, begunAt: parties.clock.now() }
+  const decision = await decide(attempt)
+  if (decision.kind === 'wait') return { ...base, decision: 'wait', sentence: waitingSentence(decision) }
+  const parting = decision.kind === 'torn' ? await oldHalfInTheWay(attempt) : undefined
+  if (parting) {
+    const moved = `${parting.names} belongs to the bundle that is in service and is moved beside it`
+    return { ...base, decision: 'wait', sentence: `${waitingSentence(parting.rest)}; ${moved}` }
+  }
+  const { bundle } = decision
+  const read = bundle ? { ...base, bundle: factsOf(bundle), repairs: bundle.repairs } : base
+  const refusedFor = (checks: CheckResult[]): Preview => ({
+    ...read,
+    decision: 'refuse',
+    sentence: firstRefusal(checks),
+    checks,
+  })
+  if (decision.kind === 'refuse' || decision.kind === 'torn') return refusedFor(decision.checks)
+  if (decision.kind === 'not yet' || decision.kind === 'too early') {
+    const { sentence } =
+      decision.kind === 'not yet'
+        ? notYet(attempt, decision.bundle)
+        : stillWaiting(attempt, decision.bundle, decision.wait)
+    return { ...read, decision: 'wait', sentence }
+  }
+  const rotating = decision.bundle
+  const facts = factsOf(rotating)
   const views = await lookAtGateways(job, parties)
   await probeBefore(views, parties)
-  const verdict = await judgeInPlace(job, parties, bundle, views)
-  const facts = factsOf(bundle)
-  const refusal = verdict.checks.find((check) => check.result === 'refused')
-  if (refusal && isNotYetValid(verdict))
-    return {
-      ...base,
-      decision: 'wait',
-      sentence: `the certificate is not valid before ${facts.notBefore}`,
-      bundle: facts,
-      checks: verdict.checks,
-    }
-  if (refusal)
-    return {
-      ...base,
-      decision: 'refuse',
-      sentence: refusal.message,
-      bundle: facts,
-      checks: verdict.checks,
-      repairs,
-    }
+  const verdict = await judgeInPlace(job, parties, rotating, views)
+  if (verdict.decision === 'refuse') return refusedFor(verdict.checks)
+  requireKnownNames(rotating, views)
   requireClientCa(
     job,
-    bundle,
+    rotating,
     views.flatMap((view) => view.domains),
   )
   const { plan } = await makePlan(job, parties, { state }, facts, views)
   const steps = plan.steps.map((step) => ({ step: step.kind, key: step.key, sentence: sentenceFor(step) }))
   return {
-    ...base,
-    bundle: facts,
+    ...read,
     checks: verdict.checks,
-    repairs,
     steps,
     gateways: findingsOf(
       state,

@@ -3,7 +3,7 @@ import { type Attempt, about, outcomeOf } from './attempt.ts'
 import { beginRun, supersede } from './begin.ts'
 import { clientCaFacts, requireClientCa } from './client-ca.ts'
 import { finishMove } from './conclude.ts'
-import { decide, judgeInPlace } from './decide.ts'
+import { decide, judgeInPlace, requireKnownNames } from './decide.ts'
 import { asDelivered } from './delivered.ts'
 import { closeGaps } from './gap.ts'
 import { collectUpload, isEmpty, withoutHalves } from './incoming.ts'
@@ -116,6 +116,7 @@ async function rotateUpload(found: Attempt, outcomes: Outcome[]): Promise<Outcom
     await probeBefore(views, parties)
     const verdict = await judgeInPlace(job, parties, bundle, views)
     if (verdict.decision === 'refuse') return await refuse(attempt, verdict.checks, bundle)
+    requireKnownNames(bundle, views)
     requireClientCa(
       job,
       bundle,

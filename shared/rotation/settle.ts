@@ -90,8 +90,10 @@ export async function interrupted(attempt: Attempt, bundle: Bundle, thrown: unkn
   return outcome
 }
 
+type Telling = Pick<Attempt, 'job' | 'parties' | 'begunAt'> & { journal: Pick<Attempt['journal'], 'state'> }
+
 /** Issued ahead, or this machine's clock is behind: the bundle stays where it is until its time has come. */
-export function notYet(attempt: Attempt, bundle: Bundle): Outcome {
+export function notYet(attempt: Telling, bundle: Bundle): Outcome {
   const { current } = attempt.journal.state
   const from = bundle.leaf.notBefore.toISOString()
   const now = attempt.begunAt.toISOString()
@@ -104,7 +106,7 @@ export function notYet(attempt: Attempt, bundle: Bundle): Outcome {
 }
 
 /** Nothing is tried before the growing wait is over; nothing is noted either, but whoever looks is told. */
-export function stillWaiting(attempt: Attempt, bundle: Bundle, { until, failure }: Wait): Outcome {
+export function stillWaiting(attempt: Telling, bundle: Bundle, { until, failure }: Wait): Outcome {
   const { name } = attempt.job
   const why = failure ? `: ${failure.message}` : ''
   return outcomeOf(attempt, {

@@ -61,11 +61,22 @@ export async function forgetWaiting(journal: Journal): Promise<void> {
   await journal.save()
 }
 
+/** What is still missing of an upload, as far as it can be said. */
+interface Missing {
+  missing: string
+  found: string[]
+  until?: Date | undefined
+  because?: string | undefined
+}
+
+export function waitingSentence({ missing, found, ...reading }: Missing): string {
+  const until = reading.until ? ` until ${reading.until.toISOString()}` : ''
+  const because = reading.because ? `. ${reading.because}` : ''
+  return `waiting for the ${missing}${until}: so far there is ${found.join(', ') || 'nothing usable'}${because}`
+}
+
 /** Half a bundle is not an error, until it has been one for too long. */
-export async function waitForRest(
-  attempt: Attempt,
-  reading: { missing: string; found: string[]; until?: Date | undefined; because?: string | undefined },
-): Promise<Outcome> {
+export async function waitForRest(attempt: Attempt, reading: Missing): Promise<Outcome> {
   const { job, parties, journal, upload } = attempt
   const { state } = journal
   const since = state.waitingSince
@@ -76,9 +87,7 @@ export async function waitForRest(
     state.lying = { digest, since: now.toISOString() }
     await journal.save()
   }
-  const until = reading.until ? ` until ${reading.until.toISOString()}` : ''
-  const because = reading.because ? `. ${reading.because}` : ''
-  const sentence = `waiting for the ${reading.missing}${until}: so far there is ${reading.found.join(', ') || 'nothing usable'}${because}`
+  const sentence = waitingSentence(reading)
   const waited = since ? now.getTime() - Date.parse(since) : 0
   if (waited > job.config.waitForPair && (await tidyLatecomers(attempt)))
     return outcomeOf(attempt, {
@@ -211,19 +220,29 @@ async function tidyLatecomers(attempt: Attempt): Promise<boolean> {
  * is what is in service: then nobody can tell which one is meant.
  */
 export async function partOldHalf(attempt: Attempt): Promise<Outcome | undefined> {
-  const { upload } = attempt
-  const { old, decisive } = await oldHalves(attempt)
-  if (decisive.length === 0 || old.length === upload.objects.length) return undefined
-  await putBesideDeployed(attempt, decisive)
-  const gone = new Set(decisive.map(({ name }) => name))
-  const found = upload.objects.filter(({ name }) => !gone.has(name)).map(({ name }) => printable(name))
-  const sentence = `${decisive.map(({ name }) => printable(name)).join(', ')} belongs to the bundle that is in service and was moved beside it`
-  const waiting = await waitForRest(attempt, { missing: OTHER_HALF, found: [...found, ...upload.unfinished] })
+  const parting = await oldHalfInTheWay(attempt)
+  if (!parting) return undefined
+  await putBesideDeployed(attempt, parting.old)
+  const sentence = `${parting.names} belongs to the bundle that is in service and was moved beside it`
+  const waiting = await waitForRest(attempt, parting.rest)
   return { ...waiting, sentence: `${waiting.sentence}; ${sentence}` }
 }
 
+/** Which objects `partOldHalf` moves, and what is then waited for. */
+export async function oldHalfInTheWay(
+  attempt: Waiter,
+): Promise<{ old: UploadedObject[]; names: string; rest: Missing } | undefined> {
+  const { upload } = attempt
+  const { old, decisive } = await oldHalves(attempt)
+  if (decisive.length === 0 || old.length === upload.objects.length) return undefined
+  const gone = new Set(decisive.map(({ name }) => name))
+  const found = upload.objects.filter(({ name }) => !gone.has(name)).map(({ name }) => printable(name))
+  const names = decisive.map(({ name }) => printable(name)).join(', ')
+  return { old: decisive, names, rest: { missing: OTHER_HALF, found: [...found, ...upload.unfinished] } }
+}
+
 /** Objects that hold nothing but parts of what is in service; `decisive` are those that no renewal can share. */
-async function oldHalves({ job, parties, journal, upload }: Attempt) {
+async function oldHalves({ job, parties, journal, upload }: Waiter) {
   const none = { old: [], decisive: [] } as { old: UploadedObject[]; decisive: UploadedObject[] }
   const { deployed } = journal.state
   if (!deployed) return none

@@ -121,8 +121,8 @@ export function notLookedAt(report: JobReport, job: string, names: readonly stri
 }
 
 /**
- * 0 done or nothing to do · 1 something failed, was refused, or is critical and not acknowledged · 3 unfinished, run
- * again. A domain without a certificate is no mere "run again": 1 goes before 3.
+ * 0 done or nothing to do · 1 something failed, was refused, or is critical and not acknowledged · 3 unfinished or
+ * waiting, run again. A domain without a certificate is no mere "run again": 1 goes before 3.
  */
 export function exitStatus(report: JobReport): 0 | 1 | 3 {
   const failed = report.outcomes.some(
@@ -134,9 +134,7 @@ export function exitStatus(report: JobReport): 0 | 1 | 3 {
   // Critical goes before unfinished.
   if (failed || unrenewed || report.failures.length > 0 || (report.critical ?? []).length > 0) return 1
   if (report.notLookedAt?.length) return 3
-  // What waits until an instant is judged by whoever runs then.
-  if (report.outcomes.some(({ until }) => until !== undefined)) return 3
-  return [...report.outcomes, ...(report.renewals ?? [])].some(({ status }) => status === 'unfinished')
-    ? 3
-    : 0
+  // Nothing of what waits is in service yet.
+  const open = [...report.outcomes, ...(report.renewals ?? [])]
+  return open.some(({ status }) => status === 'unfinished' || status === 'waiting') ? 3 : 0
 }
