@@ -356,12 +356,12 @@ class Tick {
     const notBefore = new Date(Math.min(...waits.map((at) => at.getTime())))
     const next = { notBefore: notBefore.toISOString(), failures: failures.map((failure) => failure.toJSON()) }
     if (failures.length > 0) {
-      const words = failures.map(({ message }) => message).join(' ')
+      const words = sentences(failures)
       const sentence = `${parts.name} could not be renewed: ${words} Next attempt: ${this.#nextText(notBefore, due)}.`
       return this.#outcome('failed', due, sentence, next)
     }
     const last = Object.values(state.waits).map(({ failure }) => failure)
-    const sentence = `${parts.name} is due and waits until ${this.#nextText(notBefore, due)}: ${last.map(({ message }) => message).join(' ')}`
+    const sentence = `${parts.name} is due and waits until ${this.#nextText(notBefore, due)}: ${sentences(last)}`
     return this.#outcome('waiting', due, sentence, { notBefore: next.notBefore, failures: last })
   }
 
@@ -569,6 +569,11 @@ const acceptedNow = { reason: 'it was refused before and would be accepted now' 
 /** Both are one certificate: then the bytes of one are those of the other. */
 function leafOf(ordered: LeafKnown | undefined, { fingerprint }: LeafKnown): LeafKnown['leaf'] {
   return ordered?.fingerprint === fingerprint ? ordered.leaf : undefined
+}
+
+/** What a service says comes with a full stop or without. */
+function sentences(failures: readonly { message: string }[]): string {
+  return failures.map(({ message }) => (/[.!?…]$/.test(message) ? message : `${message}.`)).join(' ')
 }
 
 /** Another request is worth another attempt, whatever became of the last one. */

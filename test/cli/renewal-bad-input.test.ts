@@ -108,7 +108,7 @@ const cases: Record<string, Case> = {
   },
   'a rate limit': {
     answer: { status: 429, type: 'rateLimited', detail: 'too many certificates (5) already issued' },
-    says: [/rateLimited: too many certificates \(5\) already issued/, /Next attempt: 20\d\d-/],
+    says: [/rateLimited: too many certificates \(5\) already issued\. Next attempt: 20\d\d-/],
   },
   'a clock that is wrong': {
     answer: {
