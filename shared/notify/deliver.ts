@@ -22,7 +22,7 @@ function tooLate(signal: AbortSignal): Promise<never> {
           code: 'notify.timeout',
           kind: 'later',
           message: 'The time of this tick was over before the channel had taken the message',
-          next: 'The message is kept and sent with the next tick.',
+          next: 'Give the function more time if this goes on.',
           effect: 'unknown',
         }),
       )
@@ -60,7 +60,7 @@ export async function deliver({ channels, outbox, clock, log, signal }: Delivery
       return true
     } catch (thrown) {
       const failure = asFailure(thrown)
-      current = settle(current, item, clock.now(), failure.toJSON(), failure.retryAfterMs)
+      current = settle(current, item, clock.now(), failure)
       log.warn('message not sent', { channel: channel.name, failure })
       return false
     }

@@ -90,7 +90,7 @@ function smtpFailure(name: string, { host, port, password }: SmtpOptions, thrown
         ? 'The server offers no STARTTLS, and a password is sent over TLS only: use port 465 or another server.'
         : never
           ? 'Check user, password, sender and recipients of this channel in rotation.yaml.'
-          : 'The message is kept and sent with the next tick; check host, port and the network of the function.',
+          : 'Check host, port and the network of the function if this goes on.',
     facts: { channel: name, cause: label, ...(status === undefined ? {} : { status }) },
     effect: 'unknown',
   })

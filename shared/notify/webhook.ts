@@ -54,7 +54,8 @@ export function createWebhookChannel(options: WebhookOptions): Channel {
         },
       })
       try {
-        for (const request of requests) await post(call, agent, target, request, signal)
+        for (const [index, request] of requests.entries())
+          await post(call, agent, target, request, signal, index > 0)
       } finally {
         await agent.destroy()
       }
@@ -105,6 +106,8 @@ async function post(
   target: URL,
   request: WebhookRequest,
   signal: AbortSignal,
+  /** A part of the message has been taken already. */
+  begun: boolean,
 ): Promise<void> {
   const url = new URL(target)
   for (const [key, value] of Object.entries(request.query ?? {})) url.searchParams.set(key, value)
@@ -129,10 +132,10 @@ async function post(
     })
     text = await boundedText(reply)
   } catch (thrown) {
-    throw transportFailure(call, thrown)
+    throw transportFailure(call, target.host, thrown)
   }
   const verdict = judge(call.format, reply.statusCode, text)
-  if (!verdict.accepted) throw replyFailure(call, reply, verdict)
+  if (!verdict.accepted) throw replyFailure(call, target.host, reply, verdict, begun)
 }
 
 async function boundedText(reply: Dispatcher.ResponseData): Promise<string> {
@@ -161,8 +164,8 @@ function parsed(text: string): unknown {
   }
 }
 
-/** Sentences are ours: what undici says may quote the host, what a receiver says may quote the URL. */
-function transportFailure({ name, format }: Call, thrown: unknown): Failure {
+/** Sentences are ours, with the host and nothing else of the URL: what undici or a receiver says may quote it all. */
+function transportFailure({ name, format }: Call, host: string, thrown: unknown): Failure {
   const inner = thrown instanceof Error && thrown.cause instanceof Failure ? thrown.cause : thrown
   if (inner instanceof Failure) return inner
   const code = codeOf(thrown)
@@ -171,10 +174,10 @@ function transportFailure({ name, format }: Call, thrown: unknown): Failure {
     code: late ? 'notify.timeout' : 'notify.unreachable',
     kind: 'later',
     message: late
-      ? `${format.title} did not answer in time (channel ${name})`
-      : `Cannot reach ${format.title} (channel ${name}): ${code}`,
-    next: 'The message is kept and sent with the next tick; check the network of the function if this goes on.',
-    facts: { channel: name, cause: code },
+      ? `${host} (${format.title}, channel ${name}) did not answer in time`
+      : `Cannot reach ${host} (${format.title}, channel ${name}): ${code}`,
+    next: 'Check the network of the function if this goes on.',
+    facts: { channel: name, host, cause: code },
     effect: 'unknown',
   })
 }
@@ -187,8 +190,10 @@ function codeOf(thrown: unknown): string {
 
 function replyFailure(
   { name, format, options }: Call,
+  host: string,
   reply: Dispatcher.ResponseData,
   verdict: WebhookVerdict & { accepted: false },
+  begun: boolean,
 ): Failure {
   const said = scrub(plain(verdict.text ?? '', 200), options)
   const code = verdict.code ?? String(reply.statusCode)
@@ -198,13 +203,15 @@ function replyFailure(
   return new Failure({
     code: throttled ? 'notify.throttled' : verdict.kind === 'later' ? 'notify.unavailable' : 'notify.refused',
     kind: verdict.kind,
-    message: `${format.title} did not take the message (channel ${name}): ${code}${said === '' ? '' : ` ${said}`}`,
+    message: `${host} (${format.title}, channel ${name}) did not take the message: ${code}${said === '' ? '' : ` ${said}`}`,
     next: redirected
       ? 'The webhook redirects, which is not followed: configure the final URL.'
       : verdict.kind === 'later'
-        ? 'The message is kept and sent with the next tick.'
+        ? 'See what the service says about it if this goes on.'
         : 'Check the webhook URL and its secret in rotation.yaml; the receiver may have been removed.',
-    facts: { channel: name, status: reply.statusCode, errorCode: code },
+    facts: { channel: name, host, status: reply.statusCode, errorCode: code },
+    // 503 says that it was not taken; a gateway that says 502 or 504 does not know.
+    effect: begun || (reply.statusCode >= 500 && reply.statusCode !== 503) ? 'unknown' : 'none',
     ...(retryAfter === undefined ? {} : { retryAfterMs: retryAfter }),
   })
 }

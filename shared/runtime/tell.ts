@@ -1,7 +1,7 @@
 import { Failure, type FailureReport } from '../base/failure.ts'
 import { addressed } from '../notify/addressed.ts'
 import { deliver } from '../notify/deliver.ts'
-import { type Outbox, queue, readOutbox, untold } from '../notify/outbox.ts'
+import { lastFailure, type Outbox, queue, readOutbox, untold } from '../notify/outbox.ts'
 import { openJournal } from '../rotation/journal.ts'
 import type { HeldLease, Parties } from '../rotation/parties.ts'
 import { type AlertMemory, type RunMemory, readRunMemory, watchKeys } from '../watch/alert-memory.ts'
@@ -116,7 +116,7 @@ async function tell(
       await storeJson(parties, watchKeys.outbox, sent, outbox)
       const [first] = untold(sent, channels.of)
       if (!first) return { outbox: sent }
-      return { outbox: sent, untold: notTold(sent.channels[first.channel]?.lastFailure?.failure) }
+      return { outbox: sent, untold: notTold(lastFailure(sent, first.channel), first.channel) }
     } finally {
       sending.cancel()
     }
@@ -130,13 +130,17 @@ export async function storedOutbox(parties: Pick<Parties, 'store'>): Promise<Out
 }
 
 /** Whoever waits for a message must not take silence for "all is well": the platform's own alarm is what is left. */
-export function notTold(why: Failure | FailureReport | undefined): Failure {
+export function notTold(why: Failure | FailureReport | undefined, channel?: string): Failure {
   return new Failure({
     code: 'watch.not-told',
     kind: 'later',
-    message: `People could not be told what is wrong${why ? `: ${why.message}` : ''}`,
+    message: `People could not be told what is wrong${why ? `: ${why.message}` : channel ? `: nothing could be sent to channel ${channel} yet` : ''}`,
     next: `${why?.next ?? 'See the log for what stood in the way.'} The status page has everything.`,
-    facts: { ...why?.facts, ...(why ? { because: why.code } : {}) },
+    facts: {
+      ...why?.facts,
+      ...(channel === undefined ? {} : { channel }),
+      ...(why ? { because: why.code } : {}),
+    },
     cause: why,
   })
 }

@@ -1,6 +1,6 @@
 import { day } from '../base/clock.ts'
 import type { FailureReport } from '../base/failure.ts'
-import type { Outbox } from '../notify/outbox.ts'
+import { lastFailure, type Outbox } from '../notify/outbox.ts'
 import {
   allCertificateFacts,
   type CertificateFacts,
@@ -306,20 +306,23 @@ function summaryOf(certificates: readonly CertificateStatus[]): StatusSummary {
 }
 
 function channelsOf(outbox: Outbox): ChannelStatus[] {
-  return Object.entries(outbox.channels).map(([name, record]) => ({
-    name,
-    pending: outbox.pending.filter(({ channel }) => channel === name).length,
-    dropped: record.dropped,
-    ...(record.lastSuccess === undefined ? {} : { lastSuccess: record.lastSuccess }),
-    ...(record.lastFailure === undefined
-      ? {}
-      : {
-          lastFailure: {
-            at: record.lastFailure.at,
-            code: record.lastFailure.failure.code,
-            message: record.lastFailure.failure.message,
-            next: record.lastFailure.failure.next,
-          },
-        }),
-  }))
+  return Object.entries(outbox.channels).map(([name, record]) => {
+    const failure = lastFailure(outbox, name)
+    return {
+      name,
+      pending: outbox.pending.filter(({ channel }) => channel === name).length,
+      dropped: record.dropped,
+      ...(record.lastSuccess === undefined ? {} : { lastSuccess: record.lastSuccess }),
+      ...(record.lastFailure === undefined || failure === undefined
+        ? {}
+        : {
+            lastFailure: {
+              at: record.lastFailure.at,
+              code: failure.code,
+              message: failure.message,
+              next: failure.next,
+            },
+          }),
+    }
+  })
 }

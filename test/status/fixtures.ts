@@ -1,4 +1,5 @@
 import { day, hour, minute } from '../../shared/base/clock.ts'
+import { Failure } from '../../shared/base/failure.ts'
 import { emptyOutbox, queue, settle } from '../../shared/notify/outbox.ts'
 import type { RotationState } from '../../shared/rotation/state.ts'
 import { buildStatus } from '../../shared/status/build.ts'
@@ -216,7 +217,7 @@ export function hostileModel(now: Date = start): StatusModel {
       attempts: 0,
     },
     now,
-    { ...failure, message: hostile },
+    new Failure({ ...failure, message: hostile }),
   )
   return buildStatus({
     ...gathered(now, config({ evil: { owner: hostile }, empty: {} }), {
