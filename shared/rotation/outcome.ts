@@ -98,6 +98,21 @@ export function failuresOf(run: Run): FailureReport[] {
   return all.filter((one, index) => all.findIndex(({ message }) => message === one.message) === index)
 }
 
+/** Nothing that time mends: somebody has to allow a call, or to look why a certificate cannot come back. */
+const FOR_PEOPLE = new Set([
+  'gateway.forbidden',
+  'gateway.unauthorized',
+  'rotation.way-back-refused',
+  'rotation.no-proven-way-back',
+])
+
+/** The run failed, and the bundle waits in `incoming/` until somebody has allowed what was refused. */
+export function waitsForPeople(run: Run): boolean {
+  return [...run.troubles].some(
+    ([target, { code }]) => FOR_PEOPLE.has(code) && !run.current.domains[target]?.noUndo,
+  )
+}
+
 /** How a run as a whole came out. `first`: this bundle had not been concluded before. */
 export function runStatus(run: Run, end: RunEnd, first: boolean, acted: boolean): OutcomeStatus {
   const records = Object.values(run.current.domains)
@@ -106,8 +121,9 @@ export function runStatus(run: Run, end: RunEnd, first: boolean, acted: boolean)
   // What cannot be undone will not be done by another run either.
   const troubles = [...run.troubles].filter(([target]) => !run.current.domains[target]?.noUndo)
   const undoPending = givenUp.some((record) => record.predecessor && !record.restoredAt && !record.noUndo)
-  if (end === 'out of time' || undoPending || troubles.some(([, failure]) => !judgeOf(failure)))
-    return 'unfinished'
+  if (end === 'out of time' || undoPending) return 'unfinished'
+  if (waitsForPeople(run)) return 'failed'
+  if (troubles.some(([, failure]) => !judgeOf(failure))) return 'unfinished'
   // Not back where it was: what is bound stays, and the bundle with it.
   if (givenUp.some((record) => record.noUndo)) return 'failed'
   if (end === 'stopped at the canary' || (givenUp.length > 0 && done === 0)) return 'rolled back'

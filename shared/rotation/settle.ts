@@ -4,6 +4,7 @@ import { type Attempt, about, outcomeOf } from './attempt.ts'
 import { conclude, rememberOutcome } from './conclude.ts'
 import { firstRefusal } from './decide.ts'
 import { judgeOf } from './judged.ts'
+import { waitsForPeople } from './outcome.ts'
 import { isCutShort } from './perform.ts'
 import { forgetWait, notBefore, postpone, type Wait } from './retry.ts'
 import { laterFailure } from './run.ts'
@@ -27,10 +28,12 @@ export async function refuse(attempt: Attempt, checks: CheckResult[], bundle?: B
 /** Everything that ends a run: moved to `deployed/` or `rejected/`, or left in `incoming/` for the next tick. */
 export async function settle({ upload }: Attempt, run: Run, outcome: Outcome): Promise<void> {
   const { job, parties, journal, current, bundle } = run
-  if (outcome.status === 'unfinished') {
+  const waits = outcome.status === 'failed' && waitsForPeople(run)
+  if (outcome.status === 'unfinished' || waits) {
     const later = laterFailure(run)
     if (later) postpone(job, parties, journal, bundle.digest, later)
     else forgetWait(journal)
+    if (waits && journal.state.outcomes[0]?.sentence !== outcome.sentence) rememberOutcome(journal, outcome)
     await journal.save()
     return
   }

@@ -87,6 +87,10 @@ export async function rotateUploads(
     await inParallel(CERTIFICATES_AT_ONCE, turns, oneTurn)
     turns = parties.deadline.signal.aborted ? [] : [...more]
   }
+  // Nothing was asked for and nothing lies there, and yet somebody may stand without a certificate by our hand.
+  if (asked.names === undefined)
+    for (const name of wiring.names)
+      if (!names.includes(name)) critical.push(...(await leftBare(wiring, parties, name).catch(() => [])))
   if (asked.rounds !== undefined && more.size > 0) report.more = [...more]
   else late.push(...more)
   notLookedAt(report, 'finish', late)

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest'
+import { exitStatus, rotateUploads } from '../../shared/runtime/jobs.ts'
 import { codes, Story, type StoryOptions, statuses } from '../support/story.ts'
 
 const hosts = ['a.shop.example', 'b.shop.example', 'c.shop.example']
@@ -90,6 +91,7 @@ describe('the way back', () => {
     const { before, bundle } = await begin()
     story.fault('apig.attachCertificate', FORBIDDEN, { path: at('b.shop.example') })
     const [outcome] = await story.tick()
+    expect(outcome).toMatchObject({ status: 'failed' })
     expect(codes(outcome)).toEqual(['rotation.way-back-refused'])
     expect(statuses(outcome)).toEqual({
       'a.shop.example': 'served',
@@ -102,6 +104,33 @@ describe('the way back', () => {
     story.cloud.emulator.faults.clear()
     expect((await story.ticks()).at(-1)).toMatchObject({ status: 'rotated' })
     expect(story.cloud.bound()).toEqual(all(bundle.fingerprint))
+  })
+
+  it('that works where nothing may be detached fails the try, and waits with until when and why', async () => {
+    const { before, bundle } = await begin()
+    story.fault('apig.detachCertificate', FORBIDDEN)
+    const [outcome] = await story.tick()
+    expect(outcome).toMatchObject({ status: 'failed' })
+    expect(codes(outcome)).toEqual(['gateway.forbidden'])
+    expect((await story.tick())[0]).toMatchObject({
+      status: 'unfinished',
+      failures: [{ code: 'rotation.waits' }],
+    })
+    expect(story.cloud.bound()).toEqual(before)
+    story.cloud.emulator.faults.clear()
+    expect((await story.ticks()).at(-1)).toMatchObject({ status: 'rotated' })
+    expect(story.cloud.bound()).toEqual(all(bundle.fingerprint))
+  })
+
+  it('that failed is told by a run with nothing to do, too', async () => {
+    await begin()
+    story.fault('apig.attachCertificate', { status: 204, effect: 'none' }, { from: 3 })
+    await story.tick()
+    for (const { key } of await story.cloud.store.list('incoming/')) await story.cloud.store.delete(key)
+    const report = await rotateUploads(story.wiring, story.parties(), { byPerson: false })
+    expect(report.outcomes).toEqual([])
+    expect(report.critical?.[0]?.lines.map(({ value }) => value).join()).toContain('a.shop.example')
+    expect(exitStatus(report)).toBe(1)
   })
 
   it('that worked does not let a detach begin once the new certificate was refused elsewhere', async () => {
