@@ -74,7 +74,7 @@ const chainComplete: Check = (facts) => {
   )
 }
 
-const completeForAnybody = ({ leaf, chain, work }: Facts) => {
+const completeForAnybody = ({ leaf, chain, bundle, work }: Facts) => {
   const top = chain.at(-1) ?? leaf
   const facts = { issuer: printable(top.issuer.text), trust: 'any' }
   if (isSelfSigned(top, work))
@@ -85,6 +85,8 @@ const completeForAnybody = ({ leaf, chain, work }: Facts) => {
       `The chain ends below ${facts.issuer}; trust is set to any, so whether that is a root is not asked.`,
       facts,
     )
+  if (bundle.repairs.some(({ code }) => code === 'dropped-root'))
+    return passed('chain-complete', `${facts.issuer}, which came along, is a root and has signed it.`, facts)
   return warning(
     'chain-complete',
     `There are no intermediates; with trust set to any nobody can tell whether ${facts.issuer} is a root that clients have.`,
