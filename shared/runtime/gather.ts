@@ -83,10 +83,10 @@ async function lookAt(
   renewals?: Map<string, RenewalFacts>,
 ): Promise<Gathered & { lists: Lists }> {
   const failed: NonNullable<Gathered['unread']>[number][] = []
-  const note = (where: string, thrown: unknown) => {
+  const note = (where: string, thrown: unknown, list?: true) => {
     const failure = asFailure(thrown)
     parties.log.warn(`${where} could not be read: ${failure.message}`, { failure })
-    failed.push({ where, failure: failure.toJSON() })
+    failed.push({ where, failure: failure.toJSON(), ...(list && { list }) })
   }
   const lastTick = await inTime(look, lastTickOf(parties), undefined)
   const { states, unread } = await statesOf(names, parties, look, note)
@@ -126,7 +126,26 @@ export function blind({ unread = [], observations }: Pick<Gathered, 'unread' | '
   })
 }
 
-type Note = (where: string, thrown: unknown) => void
+/**
+ * A gateway whose list nobody could read is no silence: a domain without a certificate may stand in it. What `blind`
+ * says already is not said twice.
+ */
+export function unreadLists({
+  unread = [],
+  observations,
+}: Pick<Gathered, 'unread' | 'observations'>): Failure[] {
+  return (isBlind({ observations }) ? unread.slice(1) : unread)
+    .filter(({ list }) => list)
+    .map(
+      ({ where, failure }) =>
+        new Failure({
+          ...failure,
+          message: `What is bound at ${where} could not be read: ${failure.message}`,
+        }),
+    )
+}
+
+type Note = (where: string, thrown: unknown, list?: true) => void
 
 async function statesOf(names: readonly string[], parties: Parties, look: Limited, note: Note) {
   const states = new Map<string, RotationState>()
@@ -163,13 +182,13 @@ async function listsOf(
   const lists = new Map<string, DomainBinding[]>()
   const own = limited(look, parties.clock, Math.min(LONGEST_LISTING_MS, look.remainingMs() * LISTING_SHARE))
   await inParallel(8, [...gateways], async ([key, config]) => {
-    if (own.signal.aborted) return note(key, lateList())
+    if (own.signal.aborted) return note(key, lateList(), true)
     try {
       const list = await inTime(own, parties.gatewayFor(config).domains(own.signal), undefined)
       if (list) lists.set(key, list)
-      else note(key, lateList())
+      else note(key, lateList(), true)
     } catch (thrown) {
-      note(key, thrown)
+      note(key, thrown, true)
     }
   }).finally(() => own.cancel())
   return lists
@@ -177,7 +196,7 @@ async function listsOf(
 
 function lateList(): Failure {
   return new Failure({
-    code: 'watch.list-late',
+    code: 'gateway.list-late',
     kind: 'later',
     message: 'the gateway did not list its domains in time',
     next: 'Handshakes tell what is served; whether something is bound is asked again by the next tick.',

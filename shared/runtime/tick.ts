@@ -10,7 +10,7 @@ import type { RenewalFacts } from '../watch/facts.ts'
 import type { Wiring } from '../wire/cloud.ts'
 import { StoppedByPerson } from './context.ts'
 import { criticalIn } from './critical.ts'
-import { blind, gather, isBlind } from './gather.ts'
+import { blind, gather, isBlind, unreadLists } from './gather.ts'
 import { CERTIFICATES_AT_ONCE, type JobReport, notLookedAt, rotateUploads } from './jobs.ts'
 import { publish } from './publish.ts'
 import { lookAgain, renewAll } from './renewals.ts'
@@ -122,6 +122,7 @@ async function watchAndTell(
     const { certificates = [], domains = [] } = gathered.notLookedAt ?? {}
     notLookedAt(report, 'watch', [...certificates, ...domains])
     if (isBlind(gathered)) failed(blind(gathered))
+    for (const failure of unreadLists(gathered)) failed(failure)
     const told = await tellAll(wiring, parties, gathered).catch(async (thrown): Promise<Told> => {
       const outbox = await storedOutbox(parties).catch(emptyOutbox)
       return { outbox, untold: notTold(asFailure(thrown)) }

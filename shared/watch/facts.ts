@@ -54,6 +54,13 @@ export interface QuotaFacts {
   limit: number
 }
 
+/** A state file, or (`list`) what a gateway has bound, that could not be read. */
+export interface Unread {
+  where: string
+  failure: FailureReport
+  list?: true
+}
+
 /** Everything that one tick has seen. The timer gathers it; nothing behind it does any I/O. */
 export interface Gathered {
   now: Date
@@ -65,7 +72,7 @@ export interface Gathered {
   discovered: readonly DiscoveredCertificate[]
   quotas: readonly QuotaFacts[]
   /** State files and gateways that could not be read: what is said about them is old, or missing. */
-  unread?: readonly { where: string; failure: FailureReport }[]
+  unread?: readonly Unread[]
   /** What lies in `incoming/` where no rotation looks. */
   misplaced?: readonly FailureReport[]
   /** As it was before this tick wrote its own. */

@@ -63,6 +63,8 @@ function titleOf(notice: Notice, now: Date): string {
       return `${name}: ${countText(notice.domains.length, 'domain')} ${servedTitle(notice)}`
     case 'quota nearly used':
       return `${notice.where.join(', ')}: ${notice.used} of ${notice.limit} certificates used`
+    case 'gateway not read':
+      return `${notice.where.join(', ')}: what is bound there could not be read`
     case 'timer did not run':
       return `The timer has not run since ${instantText(notice.lastTick)}`
     case 'solved':
@@ -125,6 +127,8 @@ function details(notice: Notice): string[] {
       })
     case 'quota nearly used':
       return []
+    case 'gateway not read':
+      return [notice.failure.message]
     case 'timer did not run':
       return [`That is ${durationText(notice.lateMs)} later than expected.`]
     case 'solved':

@@ -57,6 +57,7 @@ export type ProblemNotice = NoticeFacts &
     | { kind: 'renewal failing'; since: string; attempts: number; failure: FailureReport }
     | { kind: 'not served'; domains: readonly ServedDifference[] }
     | { kind: 'quota nearly used'; used: number; limit: number }
+    | { kind: 'gateway not read'; failure: FailureReport }
     | { kind: 'timer did not run'; lastTick: string; lateMs: number }
   )
 

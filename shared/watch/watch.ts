@@ -44,7 +44,7 @@ export function watch(gathered: Gathered, runMemory: RunMemory): WatchResult {
   const standing = advance({
     now,
     // This tick is the proof that the timer runs: what another door told about it is solved.
-    present: quotaConditions(gathered, runMemory),
+    present: [...quotaConditions(gathered, runMemory), ...gatewayConditions(gathered)],
     memory: runMemory.conditions,
     muted: false,
     unknown: (key) =>
@@ -62,7 +62,7 @@ export function watch(gathered: Gathered, runMemory: RunMemory): WatchResult {
       of: memory.kind,
       toldAt: memory.toldAt ?? memory.since,
       remaining: 0,
-      next: memory.kind === 'timer did not run' ? 'The timer runs again.' : 'There is room again.',
+      next: solvedTexts[memory.kind] ?? 'There is room again.',
       action: '',
     })
   }
@@ -121,6 +121,31 @@ function timerConditions({ now, lastTick }: Pick<Gathered, 'now' | 'lastTick'>):
     action: "See whether the timer trigger is enabled and what the function's log says since then.",
   }
   return [{ key: notice.key, signature: lastTick.at, settles: false, notice }]
+}
+
+const solvedTexts: Record<string, string> = {
+  'timer did not run': 'The timer runs again.',
+  'gateway not read': 'Its list can be read again.',
+}
+
+/** Told at once: a domain without a certificate could stand in a list that nobody can read. */
+function gatewayConditions({ now, unread = [] }: Gathered): Condition[] {
+  return unread
+    .filter(({ list }) => list)
+    .map(({ where, failure }) => {
+      const notice: ProblemNotice = {
+        kind: 'gateway not read',
+        key: `gateway/${where}`,
+        at: now.toISOString(),
+        severity: 'warning',
+        escalate: false,
+        where: [where],
+        failure,
+        next: 'Each tick asks again; meanwhile only handshakes tell what is served there.',
+        action: failure.next,
+      }
+      return { key: notice.key, settles: false, notice }
+    })
 }
 
 /** Told at 90 % and solved below 85 %: a rotation always adds one certificate and retires one later. */

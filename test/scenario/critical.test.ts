@@ -216,11 +216,15 @@ describe('a domain that is bare or wrongly served', () => {
       },
     })
     const report = await watched()
-    expect(exitStatus(report)).toBe(0)
+    // That nobody could read the list is a failure of its own.
+    expect(exitStatus(report)).toBe(1)
     const domains = report.status?.certificates[0]?.domains.map(({ host, verdict }) => [host, verdict])
     expect(domains).toContainEqual([first, 'nobody'])
     expect(report.status?.certificates[0]?.health).toBe('warning')
-    expect(receiver.taken()).toEqual({})
+    const told = receiver.taken()
+    expect(Object.keys(told)).toEqual(['/all'])
+    expect(told['/all']?.join()).toContain('what is bound there could not be read')
+    expect(told['/all']?.join()).not.toContain('without a certificate')
   })
 
   it('is looked at again by the next tick where the time does not suffice, and told then', async () => {
@@ -370,6 +374,30 @@ describe('a domain that is bare or wrongly served', () => {
       unread: [{ where: expect.stringMatching(/^apig:/) }],
     })
   }, 60_000)
+
+  it.each([
+    ['refuses (403)', { status: 403, errorCode: 'APIGW.0302' }],
+    ['is not found (404)', { status: 404, errorCode: 'APIGW.3001' }],
+    ['is broken (503)', { status: 503, errorCode: 'APIGW.9999' }],
+  ])('may stand in a list that %s: that fails and is told at once, and is solved', async (_, fault) => {
+    await begin()
+    story.fault('apig.listGroups', fault)
+    const report = await watched()
+    expect(report.failures).toMatchObject([
+      { failure: { message: expect.stringMatching(/^What is bound at apig:.* could not be read: .*APIGW/) } },
+    ])
+    expect(exitStatus(report)).toBe(1)
+    expect(report.status?.unread).toHaveLength(1)
+    expect(receiver.taken()['/all']?.join()).toContain('what is bound there could not be read')
+    // Handshakes go on.
+    expect(report.status?.certificates[0]?.health).toBe('ok')
+    story.cloud.emulator.faults.clear()
+    story.clock.advance(hour)
+    const after = await watched()
+    expect(after.failures).toEqual([])
+    expect(exitStatus(after)).toBe(0)
+    expect(receiver.taken()['/all']?.join()).toContain('solved')
+  })
 
   it('cannot be ruled out where nothing could be looked at: that fails, also as an invocation', async () => {
     await begin({ gateway: { verify: false } })

@@ -82,7 +82,8 @@ describe('people are told', () => {
     expect(told.join('')).toContain('2026-12-02')
     expect(await cloud.keys()).toContain('status/index.html')
     expect(report.notLookedAt).toEqual([{ job: 'finish', names: ['still under way'] }])
-    expect(exitStatus(report)).toBe(3)
+    expect(report.failures.map(({ failure }) => failure.code)).toEqual(['gateway.list-late'])
+    expect(exitStatus(report)).toBe(1)
     // Its lease was somebody else's all the time, and still nobody is told a second time.
     const again = await invocation(14 * minute)
     const before = told.length
