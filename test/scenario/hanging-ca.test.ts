@@ -157,10 +157,10 @@ describe.skipIf(pebbleMissing())('a CA that takes requests and never answers', (
     const others = renewals.filter(({ certificate }) => certificate !== 'good')
     expect(others.map(({ status }) => status)).toEqual(others.map(() => 'unfinished'))
     const late = report.notLookedAt?.map(({ job, names }) => [job, names.includes('good')])
-    expect(late).toEqual([
-      ['renew', false],
-      ['retire', true],
-    ])
+    // How many of the hanging CA's had their turn before the time was over is chance.
+    expect(late).toContainEqual(['retire', true])
+    expect(late).not.toContainEqual(['renew', true])
+    expect(report.notLookedAt?.map(({ job }) => job)).not.toContain('watch')
     expect(report.failures).toEqual([])
     expect(told.join('')).not.toBe('')
     expect(await cloud.keys()).toContain('status/index.html')
