@@ -108,6 +108,8 @@ const FOR_PEOPLE = new Set([
 
 /** The run failed, and the bundle waits in `incoming/` until somebody has allowed what was refused. */
 export function waitsForPeople(run: Run): boolean {
+  // Not over: the next run begins by closing the gap, and until then it is critical by itself.
+  if (Object.values(run.current.domains).some(({ bareSince }) => bareSince)) return false
   return [...run.troubles].some(
     ([target, { code }]) => FOR_PEOPLE.has(code) && !run.current.domains[target]?.noUndo,
   )
