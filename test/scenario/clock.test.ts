@@ -32,7 +32,7 @@ describe('time', () => {
   it('of a machine whose clock is a day behind does not reject a bundle in flight', async () => {
     story = await Story.start({ apig: hosts, roma: [], rest: { concurrency: 1 } })
     const bundle = await story.drop()
-    story.fault('apig.detachCertificate', { status: 403, errorCode: 'APIG.1005', message: 'no' }, { nth: 2 })
+    story.fault('apig.detachCertificate', { status: 409, errorCode: 'APIG.9999', message: 'no' }, { nth: 2 })
     expect((await story.tick())[0]).toMatchObject({ status: 'unfinished' })
     story.clock.setWallClock(-day)
     const changes = story.changes().length
