@@ -54,9 +54,30 @@ export function gatewayKey(config: Pick<GatewayConfig, 'flavour' | 'instanceId'>
  */
 export async function lookAtGateways(job: Job, parties: Parties): Promise<GatewayView[]> {
   const views = await Promise.all(job.config.gateways.map((config) => lookAtGateway(config, parties)))
+  for (const view of views) requireOneCertificate(job, view)
   const [first] = views.flatMap(({ missing }) => missing)
   if (first && views.every(({ domains }) => domains.length === 0)) throw first.failure
   return views
+}
+
+/**
+ * The loader refuses a domain that two certificates list; one that is written by its ids is known by name only here.
+ * Each of the two would replace what the other has bound, for ever.
+ */
+function requireOneCertificate(job: Job, view: GatewayView): void {
+  for (const { host, binding } of view.domains) {
+    const other = job.listedElsewhere.find(
+      (one) => one.gateway === view.key && findListed(one.domain, [binding]) !== undefined,
+    )
+    if (!other) continue
+    throw new Failure({
+      code: 'config.shared-domain',
+      kind: 'later',
+      message: `${host} on ${view.gateway.description} is listed under certificate ${other.certificate}, too, and both would fight over it`,
+      next: `List the domain under ${job.name} or under ${other.certificate} only; written by its ids it is the same one.`,
+      facts: { domain: host, gateway: view.key, certificates: [job.name, other.certificate] },
+    })
+  }
 }
 
 async function lookAtGateway(config: GatewayConfig, parties: Parties): Promise<GatewayView> {

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { serveStatus } from '../../functions/commands/status-server.ts'
-import { day } from '../../shared/base/clock.ts'
+import { day, systemClock } from '../../shared/base/clock.ts'
 import { tellAfterUpload } from '../../shared/runtime/after-upload.ts'
 import { rotateUploads } from '../../shared/runtime/jobs.ts'
 import { type TickReport, tick } from '../../shared/runtime/tick.ts'
@@ -197,6 +197,8 @@ describe('the timer', () => {
     const file = join(cloud.folder, 'rotation.yaml')
     await mkdir(cloud.folder, { recursive: true })
     await writeFile(file, JSON.stringify(cloud.config()))
+    // The command goes by this machine's clock, and a signature of another day is refused.
+    clock.setWallClock(systemClock.now().getTime() - clock.lazy.now().getTime())
     const table = await runCli('status', '--config', file)
     expect(table).toMatchObject({ exitStatus: 0 })
     expect(table.stdout).toMatch(/shop\s+3\/3/)
