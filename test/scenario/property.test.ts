@@ -7,7 +7,7 @@ import { HistoryLab } from '../support/history-run.ts'
 import { HistoryStore } from '../support/history-store.ts'
 
 /** `HISTORIES=10000` for a long run; `FC_SEED` and `FC_PATH` live a failure again; `FC_NO_SHRINK=1` tells the first one as it was found. */
-const RUNS = Number(process.env.HISTORIES ?? 200)
+const RUNS = Number(process.env.HISTORIES ?? 60)
 /** `npm test` lives the same histories each time, so that a red run is about the change; a long run takes new ones. */
 const SEED = Number(
   process.env.FC_SEED ?? (process.env.HISTORIES === undefined ? 385_005_607 : Date.now() % 2 ** 31),

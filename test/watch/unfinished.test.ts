@@ -16,7 +16,11 @@ describe('a rotation that does not come to its end', () => {
     story = await Story.start({ apig, roma: [], rest: { concurrency: 1 } })
     await story.settled()
     await story.drop()
-    story.fault('apig.detachCertificate', { status: 403, errorCode: 'APIG.1005', message: 'no' }, { nth: 3 })
+    story.fault(
+      'apig.detachCertificate',
+      { status: 409, errorCode: 'APIG.9999', message: 'busy' },
+      { nth: 3 },
+    )
     expect((await story.tick())[0]).toMatchObject({ status: 'unfinished' })
 
     const state = await story.state()
