@@ -14,7 +14,7 @@ import { createEdge } from './edge.ts'
 import { Faults } from './faults.ts'
 import { functionGraphOf, functiongraph } from './functiongraph.ts'
 import { iam } from './iam.ts'
-import { obs } from './obs.ts'
+import { bucketsOf, obs } from './obs.ts'
 import { createAuthorities, plant } from './plant.ts'
 import { type EmulatorState, seededIds, stateOf } from './report.ts'
 import { roma } from './roma.ts'
@@ -71,6 +71,8 @@ export interface Emulator {
   setRules(patch: Partial<Rules>): void
   /** Tokens that were handed out are refused from now on. */
   expireTokens(): void
+  /** What lies in the buckets, to lay many objects there at once. */
+  buckets(): ReturnType<typeof bucketsOf>
   /** The runs of deployed functions, and their timers by hand. */
   functions(): ReturnType<typeof functionGraphOf>
   /** Somebody changes a binding by hand; null takes every certificate away. */
@@ -146,6 +148,7 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
       return dnsZones(world)
     },
     state: () => stateOf(world),
+    buckets: () => bucketsOf(world),
     functions: () => functionGraphOf(world),
     calls: () => calls.list(),
     clearCalls: () => calls.clear(),

@@ -192,12 +192,21 @@ function list({ world, query }: RequestContext, bucket: string): Reply {
   const limit = Math.min(Number(query.get('max-keys') ?? 1000), 1000)
   const encoded = query.get('encoding-type') === 'url'
   const text = (key: string) => (encoded ? encodeURIComponent(key).replaceAll('%2F', '/') : xml(key))
-  const keys = [...objects.keys()].filter((key) => key.startsWith(prefix) && key > after).sort()
-  const page = keys.slice(0, limit)
-  const more = keys.length > page.length
-  const contents = page.map((key) => {
-    const { bytes, etag, modifiedAt } = objects.get(key)!
-    return `<Contents><Key>${text(key)}</Key><LastModified>${modifiedAt.toISOString()}</LastModified><ETag>&quot;${etag}&quot;</ETag><Size>${bytes.length}</Size><StorageClass>STANDARD</StorageClass></Contents>`
+  const delimiter = query.get('delimiter') ?? ''
+  // What lies below the next delimiter is one entry, its common prefix; one that is the marker has been told.
+  const groupOf = (key: string) => {
+    const end = delimiter === '' ? -1 : key.indexOf(delimiter, prefix.length)
+    return end < 0 ? undefined : key.slice(0, end + delimiter.length)
+  }
+  const keys = [...objects.keys()].filter((key) => key.startsWith(prefix) && key > after)
+  const entries = [...new Set(keys.map((key) => groupOf(key) ?? key))].filter((entry) => entry > after).sort()
+  const page = entries.slice(0, limit)
+  const more = entries.length > page.length
+  const contents = page.map((entry) => {
+    if (groupOf(entry) !== undefined)
+      return `<CommonPrefixes><Prefix>${text(entry)}</Prefix></CommonPrefixes>`
+    const { bytes, etag, modifiedAt } = objects.get(entry)!
+    return `<Contents><Key>${text(entry)}</Key><LastModified>${modifiedAt.toISOString()}</LastModified><ETag>&quot;${etag}&quot;</ETag><Size>${bytes.length}</Size><StorageClass>STANDARD</StorageClass></Contents>`
   })
   const body = [
     '<?xml version="1.0" encoding="UTF-8"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">',

@@ -1,7 +1,7 @@
 import { asFailure, type FailureReport } from '../../shared/base/failure.ts'
-import { uploadsIn } from '../../shared/rotation/incoming.ts'
 import { misplacedIn } from '../../shared/rotation/misplaced.ts'
 import { type Preview, preview } from '../../shared/rotation/preview.ts'
+import { uploadsIn } from '../../shared/rotation/uploads.ts'
 import { painter } from './render.ts'
 import { openSession, useColor } from './session.ts'
 import { readArguments, requireKnownNames } from './usage.ts'
@@ -13,9 +13,9 @@ export async function run(args: string[]): Promise<number> {
   try {
     const { wiring, parties } = session
     requireKnownNames(positionals, wiring.names, values.config)
-    const uploads = await uploadsIn(wiring.store)
+    const { names: uploaded, strangers, outside } = await uploadsIn(wiring.store, wiring.names)
     const names =
-      positionals.length > 0 ? positionals : wiring.names.filter((name) => uploads.names.includes(name))
+      positionals.length > 0 ? positionals : wiring.names.filter((name) => uploaded.includes(name))
     const previews: Preview[] = []
     const failures: PlanFailure[] = []
     for (const name of names) {
@@ -25,7 +25,8 @@ export async function run(args: string[]): Promise<number> {
         failures.push({ certificate: name, ...asFailure(thrown).toJSON() })
       }
     }
-    const looked = { ...uploads, names: positionals.length > 0 ? [] : uploads.names }
+    const none = { names: [], more: 0, uncounted: false }
+    const looked = { outside, strangers: positionals.length > 0 ? none : strangers }
     for (const { certificate, failure } of await misplacedIn(looked, wiring.config.certificates, parties))
       failures.push({ ...(certificate ? { certificate } : {}), ...failure.toJSON() })
     const exitStatus = failures.length > 0 || previews.some((one) => one.decision === 'refuse') ? 1 : 0

@@ -1,7 +1,7 @@
 import { systemClock } from '../../shared/base/clock.ts'
 import { asFailure } from '../../shared/base/failure.ts'
-import { uploadsIn } from '../../shared/rotation/incoming.ts'
-import { misplacedIn } from '../../shared/rotation/misplaced.ts'
+import { isMisplaced, misplacedIn } from '../../shared/rotation/misplaced.ts'
+import { uploadsIn } from '../../shared/rotation/uploads.ts'
 import { type JobReport, rotateUploads } from '../../shared/runtime/jobs.ts'
 import { tick } from '../../shared/runtime/tick.ts'
 import { durationText } from '../../shared/watch/words.ts'
@@ -37,8 +37,8 @@ export async function run(args: string[]): Promise<number> {
           const news = values.json ? report : untold(report)
           if (news) tell('tick', news, values)
         } else {
-          const uploads = await uploadsIn(wiring.store)
-          const names = uploads.names.filter((name) => wiring.names.includes(name))
+          const uploads = await uploadsIn(wiring.store, wiring.names)
+          const { names } = uploads
           const failures = await misplacedIn(uploads, wiring.config.certificates, parties)
           const strays = untold({ outcomes: [], failures })
           if (strays) tell('rotate', strays, values)
@@ -66,8 +66,7 @@ export async function run(args: string[]): Promise<number> {
 function notToldYet(): (report: JobReport) => JobReport | undefined {
   let told = new Set<string>()
   return (report) => {
-    const isStray = ({ failure }: JobReport['failures'][number]) =>
-      ['incoming.no-folder', 'config.unknown-certificate'].includes(failure.code)
+    const isStray = ({ failure }: JobReport['failures'][number]) => isMisplaced(failure)
     const strays = report.failures.filter(isStray)
     const failures = report.failures.filter((one) => !isStray(one) || !told.has(one.failure.message))
     told = new Set(strays.map(({ failure }) => failure.message))

@@ -4,7 +4,7 @@ import type { CheckResult, Half, UploadedObject } from '../certificate/bundle.ts
 import { cutShort } from '../certificate/cut-short.ts'
 import type { ReadOptions } from '../certificate/found.ts'
 import { isTemporaryName } from '../certificate/temporary-name.ts'
-import type { ObjectSummary, Store } from '../store/port.ts'
+import type { ObjectSummary } from '../store/port.ts'
 import type { Job, Parties } from './parties.ts'
 import { readSettled } from './settled.ts'
 import type { SourceObject } from './state.ts'
@@ -132,24 +132,4 @@ export function readOptions(
     passwords: job.config.password ? [job.config.password] : [],
     judgedBy: { trust: job.trust, at: parties.clock.now() },
   }
-}
-
-/** What lies in `incoming/`, by where it lies. */
-export interface Uploads {
-  /** Names of the folders that hold something, also of those that no config knows. */
-  names: string[]
-  /** In no folder: where no rotation looks. Without temporary names. */
-  outside: ObjectSummary[]
-}
-
-export async function uploadsIn(store: Store): Promise<Uploads> {
-  const prefix = keys.incoming()
-  const names = new Set<string>()
-  const outside: ObjectSummary[] = []
-  for (const listed of await store.list(prefix)) {
-    const [name, rest] = listed.key.slice(prefix.length).split('/', 2)
-    if (name && rest) names.add(name)
-    if (name && rest === undefined && !isTemporaryName(name)) outside.push(listed)
-  }
-  return { names: [...names].sort(), outside }
 }

@@ -6,29 +6,33 @@ import { hostMatches } from '../certificate/host-name.ts'
 import type { CertificateConfig } from '../config/schema.ts'
 import { getListed } from '../store/certain.ts'
 import { configuredHosts } from './decide.ts'
-import { MAX_OBJECT_BYTES, MAX_OBJECTS, type Uploads } from './incoming.ts'
+import { MAX_OBJECT_BYTES, MAX_OBJECTS } from './incoming.ts'
 import type { Parties } from './parties.ts'
+import type { Strangers, Uploads } from './uploads.ts'
 
 /** Something in `incoming/` that no certificate's rotation looks at, and where it belongs. */
 export interface Misplaced {
-  /** The folder's name; undefined for what lies in no folder. */
+  /** The folder's name; undefined for what lies in no folder, and for folders that are only counted. */
   certificate?: string
   failure: Failure
 }
 
 /** More names than anybody reads. */
 const MOST_SHOWN = 8
+const UNKNOWN_CERTIFICATE = 'config.unknown-certificate'
 
 /** Objects in no folder, and folders of no certificate. What stands in the way of reading them is not their matter. */
 export async function misplacedIn(
-  { names, outside }: Uploads,
+  { strangers, outside }: Pick<Uploads, 'strangers' | 'outside'>,
   certificates: Readonly<Record<string, CertificateConfig>>,
   parties: Pick<Parties, 'store' | 'clock' | 'reader' | 'log'>,
 ): Promise<Misplaced[]> {
   const known = Object.keys(certificates).sort()
-  const found: Misplaced[] = names
-    .filter((name) => !Object.hasOwn(certificates, name))
-    .map((name) => ({ certificate: name, failure: unknownName(name, known) }))
+  const found: Misplaced[] = strangers.names.map((name) => ({
+    certificate: name,
+    failure: unknownName(name, known),
+  }))
+  if (strangers.more > 0 || strangers.uncounted) found.push({ failure: moreUnknown(strangers, known) })
   if (outside.length === 0) return found
   const folder = keys.incoming()
   const shown = outside.slice(0, MOST_SHOWN).map(({ key }) => printable(key.slice(folder.length)))
@@ -74,10 +78,26 @@ async function homeOf(
   }
 }
 
+/** Whether a failure is one of these: advice about what somebody has put there, and no failure of whoever looked. */
+export function isMisplaced({ code }: Failure): boolean {
+  return code === 'incoming.no-folder' || code === UNKNOWN_CERTIFICATE
+}
+
+function moreUnknown({ names, more, uncounted }: Strangers, known: string[]): Failure {
+  const count = `${uncounted ? 'at least ' : ''}${more.toLocaleString('en-GB')}`
+  return new Failure({
+    code: UNKNOWN_CERTIFICATE,
+    kind: 'never',
+    message: `incoming/ has ${count}${names.length > 0 ? ' more' : ''} folders that are no certificate's in rotation.yaml`,
+    next: `Delete what is not needed there; only these are looked at: ${known.join(', ') || '(there are none)'}.`,
+    facts: { folders: more },
+  })
+}
+
 function unknownName(name: string, known: string[]): Failure {
   const shown = isCertificateName(name) ? name : `"${printable(name)}"`
   return new Failure({
-    code: 'config.unknown-certificate',
+    code: UNKNOWN_CERTIFICATE,
     kind: 'never',
     message: `incoming/ has a folder ${shown}, but rotation.yaml has no certificate of that name`,
     next: `Add it under certificates:, or move the bundle to one of: ${known.join(', ') || '(there are none)'}.`,

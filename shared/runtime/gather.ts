@@ -3,13 +3,13 @@ import { asFailure, Failure } from '../base/failure.ts'
 import { keys } from '../base/names.ts'
 import type { DomainConfig } from '../config/schema.ts'
 import type { DomainBinding } from '../gateway/port.ts'
-import { uploadsIn } from '../rotation/incoming.ts'
 import { readState } from '../rotation/journal.ts'
 import { findListed, gatewayKey, probeTarget } from '../rotation/look.ts'
 import { misplacedIn } from '../rotation/misplaced.ts'
 import { inParallel } from '../rotation/parallel.ts'
 import type { Parties } from '../rotation/parties.ts'
 import type { RotationState } from '../rotation/state.ts'
+import { uploadsIn } from '../rotation/uploads.ts'
 import type { DomainObservation, Gathered, RenewalFacts } from '../watch/facts.ts'
 import type { LastTick } from '../watch/last-tick.ts'
 import { inOrderOfUrgency, lookKey } from '../watch/look-order.ts'
@@ -52,7 +52,8 @@ async function misplacedNow(
   parties: Parties,
 ): Promise<Required<Pick<Gathered, 'misplaced' | 'unread'>>> {
   try {
-    const found = await misplacedIn(await uploadsIn(parties.store), wiring.config.certificates, parties)
+    const uploads = await uploadsIn(parties.store, wiring.names)
+    const found = await misplacedIn(uploads, wiring.config.certificates, parties)
     return { misplaced: found.map(({ failure }) => failure.toJSON()), unread: [] }
   } catch (thrown) {
     return { misplaced: [], unread: [{ where: keys.incoming(), failure: asFailure(thrown).toJSON() }] }

@@ -1,6 +1,5 @@
 import type { RenewalOutcome } from '../acme/renew.ts'
 import { asFailure, type Failure } from '../base/failure.ts'
-import { uploadsIn } from '../rotation/incoming.ts'
 import { misplacedIn } from '../rotation/misplaced.ts'
 import { cutShort } from '../rotation/outcome.ts'
 import { inParallel } from '../rotation/parallel.ts'
@@ -8,6 +7,7 @@ import type { Parties } from '../rotation/parties.ts'
 import { isCutShort } from '../rotation/perform.ts'
 import { rotate } from '../rotation/rotate.ts'
 import type { Outcome } from '../rotation/state.ts'
+import { uploadsIn } from '../rotation/uploads.ts'
 import type { Wiring } from '../wire/cloud.ts'
 import { type CriticalFinding, leftBare } from './critical.ts'
 import { workThenTell } from './time-budget.ts'
@@ -46,12 +46,18 @@ export async function rotateUploads(
   const critical: CriticalFinding[] = []
   const report: JobReport = { outcomes: [], failures: [], critical }
   const { certificates } = wiring.config
-  const uploads = asked.names && !asked.byPerson ? { names: [], outside: [] } : await uploadsIn(parties.store)
-  const names = asked.names ?? uploads.names
+  const uploads = asked.names && !asked.byPerson ? undefined : await uploadsIn(parties.store, wiring.names)
+  const isKnown = (name: string) => Object.hasOwn(certificates, name)
+  const known = asked.names?.filter(isKnown) ?? uploads?.names ?? []
   // Of a certificate that was named, other folders tell nothing; what lies in none may be its bundle.
-  const looked = { ...uploads, names: [...names] }
-  report.failures.push(...(await misplacedIn(looked, certificates, parties)))
-  const known = names.filter((name) => Object.hasOwn(certificates, name))
+  const named = asked.names && {
+    names: asked.names.filter((name) => !isKnown(name)),
+    more: 0,
+    uncounted: false,
+  }
+  const strangers = named ?? uploads!.strangers
+  const { outside = [] } = uploads ?? {}
+  report.failures.push(...(await misplacedIn({ strangers, outside }, certificates, parties)))
   const late: string[] = []
   const more = new Set<string>()
   const oneTurn = async (name: string) => {
@@ -90,7 +96,7 @@ export async function rotateUploads(
   // Nothing was asked for and nothing lies there, and yet somebody may stand without a certificate by our hand.
   if (asked.names === undefined)
     for (const name of wiring.names)
-      if (!names.includes(name)) critical.push(...(await leftBare(wiring, parties, name).catch(() => [])))
+      if (!known.includes(name)) critical.push(...(await leftBare(wiring, parties, name).catch(() => [])))
   if (asked.rounds !== undefined && more.size > 0) report.more = [...more]
   else late.push(...more)
   notLookedAt(report, 'finish', late)

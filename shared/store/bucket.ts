@@ -5,8 +5,8 @@ import type { Failure } from '../base/failure.ts'
 import type { Secret } from '../base/secret.ts'
 import { bucketFailure, foreignAnswer, isMissingObject, truncated } from './bucket-failures.ts'
 import { aborted, tooLarge } from './failures.ts'
-import { isKey, requireKey, requirePrefix } from './keys.ts'
-import type { ObjectSummary, PutOptions, Store, StoredObject } from './port.ts'
+import { compareKeys, isKey, requireFolder, requireKey, requirePrefix } from './keys.ts'
+import type { Children, ObjectSummary, PutOptions, Store, StoredObject } from './port.ts'
 
 const DEFAULT_MAX_BYTES = 1024 * 1024
 
@@ -131,13 +131,39 @@ class BucketStore implements Store {
     const found: ObjectSummary[] = []
     let marker: string | undefined
     for (;;) {
-      const page = await this.#page(prefix, marker, options.signal)
+      const page = await this.#page({ prefix, marker }, options.signal)
       for (const { key, ...rest } of page.objects) {
         // Consoles make `folder/` objects, and foreign writers anything: what is no key cannot be read either.
         const own = key.slice(this.#prefix.length)
         if (isKey(own)) found.push({ key: own, ...rest })
       }
       if (!page.more) return found
+      marker = page.last
+    }
+  }
+
+  async children(prefix: string, options: { most: number; signal?: AbortSignal }): Promise<Children> {
+    requireFolder(prefix, this.description)
+    const objects: ObjectSummary[] = []
+    const folders = new Set<string>()
+    const room = () => options.most - objects.length - folders.size
+    let marker: string | undefined
+    for (;;) {
+      const page = await this.#page({ prefix, marker, delimiter: '/', atMost: room() + 1 }, options.signal)
+      const found = [
+        ...page.objects.map(({ key, ...rest }) => ({ key, rest })),
+        ...page.folders.map((key) => ({ key, rest: undefined })),
+      ].sort((a, b) => compareKeys(a.key, b.key))
+      for (const { key, rest } of found) {
+        const own = key.slice(this.#prefix.length)
+        const name = own.slice(prefix.length).replace(/\/$/, '')
+        // A folder may be told again by the page that begins within it.
+        if (!isKey(prefix + name) || (!rest && folders.has(name))) continue
+        if (room() <= 0) return { objects, folders: [...folders], more: true }
+        if (rest) objects.push({ key: own, ...rest })
+        else folders.add(name)
+      }
+      if (!page.more || room() <= 0) return { objects, folders: [...folders], more: page.more }
       marker = page.last
     }
   }
@@ -162,42 +188,51 @@ class BucketStore implements Store {
   async #isWhole(key: string, bytes: Uint8Array, version: string, signal: AbortSignal): Promise<boolean> {
     if (!/^[0-9a-f]{32}$/.test(version)) return true
     if (createHash('md5').update(bytes).digest('hex') === version) return true
-    const { objects } = await this.#page(key, undefined, signal)
+    const { objects } = await this.#page({ prefix: key }, signal)
     const listed = objects.find((object) => object.key === this.#prefix + key)
     return listed?.version === version && listed.size === bytes.length
   }
 
-  async #page(prefix: string, marker: string | undefined, signal: AbortSignal | undefined) {
+  async #page({ prefix, marker, delimiter, atMost }: PageWanted, signal: AbortSignal | undefined) {
+    const pageSize = Math.min(this.#options.pageSize ?? 1_000, atMost ?? 1_000)
     return this.#request('LIST', prefix, signal, async ({ sdk, client }, attemptSignal) => {
       const command = new sdk.ListObjectsCommand({
         Bucket: this.#options.bucket,
         Prefix: this.#prefix + prefix,
         EncodingType: 'url',
-        ...(this.#options.pageSize === undefined ? {} : { MaxKeys: this.#options.pageSize }),
+        ...(pageSize < 1_000 ? { MaxKeys: pageSize } : {}),
         ...(marker === undefined ? {} : { Marker: marker }),
+        ...(delimiter === undefined ? {} : { Delimiter: delimiter }),
       })
       const output = await client.send(command, { abortSignal: attemptSignal })
       // Every listing says whether it is whole; a web page that happens to parse, or nothing at all, does not.
       if (output.IsTruncated === undefined) throw foreignAnswer('a page that is no bucket listing')
+      const text = (listed: string) => (output.EncodingType === 'url' ? decodeListed(listed) : listed)
       const objects = (output.Contents ?? []).flatMap(({ Key, Size, LastModified, ETag }) =>
         Key === undefined
           ? []
           : [
               {
-                key: output.EncodingType === 'url' ? decodeListed(Key) : Key,
+                key: text(Key),
                 size: Size ?? 0,
                 modifiedAt: LastModified ?? new Date(0),
                 ...(unquoted(ETag) === undefined ? {} : { version: unquoted(ETag)! }),
               },
             ],
       )
-      const last = objects.at(-1)?.key
+      const folders = (output.CommonPrefixes ?? []).flatMap(({ Prefix }) =>
+        Prefix === undefined ? [] : [text(Prefix)],
+      )
+      const last = [objects.at(-1)?.key, folders.at(-1)]
+        .filter((key) => key !== undefined)
+        .sort(compareKeys)
+        .at(-1)
       const more = output.IsTruncated === true
       if (more && (last === undefined || last === marker)) {
         // Going on would ask for this page for ever.
         throw Object.assign(new Error('a page without progress'), { name: 'EndlessListing' })
       }
-      return { objects, more, last }
+      return { objects, folders, more, last }
     })
   }
 
@@ -253,6 +288,14 @@ class BucketStore implements Store {
     this.#loading ??= load(this.#options)
     return this.#loading
   }
+}
+
+interface PageWanted {
+  prefix: string
+  marker?: string | undefined
+  /** What lies below the next one of these is told as one folder. */
+  delimiter?: '/'
+  atMost?: number
 }
 
 interface Loaded {

@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto'
-import { type BigIntStats, constants } from 'node:fs'
+import { type BigIntStats, constants, type Dirent } from 'node:fs'
 import { lstat, mkdir, open, readdir, realpath, rename, rmdir, stat, unlink } from 'node:fs/promises'
 import { dirname, join, sep } from 'node:path'
 import { type Clock, hour, systemClock } from '../base/clock.ts'
 import { Failure } from '../base/failure.ts'
 import { printable } from '../base/printable.ts'
 import { aborted, tooLarge } from './failures.ts'
-import { badKey, compareKeys, isKey, requireKey, requirePrefix } from './keys.ts'
-import type { ObjectSummary, Store, StoredObject } from './port.ts'
+import { badKey, compareKeys, isKey, requireFolder, requireKey, requirePrefix } from './keys.ts'
+import type { Children, ObjectSummary, Store, StoredObject } from './port.ts'
 
 const DEFAULT_MAX_BYTES = 1024 * 1024
 /** Half-written objects lie beside their target (a rename must not cross file systems) under these names. */
@@ -113,8 +113,31 @@ class DirectoryStore implements Store {
       const start = segments.length === 0 ? root : await this.#resolve(root, segments.join('/'))
       if (start === undefined) return []
       const found: ObjectSummary[] = []
-      await this.#walk(root, start, segments, prefix, new Set(), found, options.signal)
+      for await (const object of this.#walk({ root, prefix, signal: options.signal }, start, segments))
+        found.push(object)
       return found.sort((a, b) => compareKeys(a.key, b.key))
+    })
+  }
+
+  async children(prefix: string, options: { most: number; signal?: AbortSignal }): Promise<Children> {
+    return this.#guard(undefined, options.signal, async (root) => {
+      requireFolder(prefix, this.description)
+      const found: Children = { objects: [], folders: [], more: false }
+      const segments = prefix.split('/').slice(0, -1)
+      const start = await this.#resolve(root, segments.join('/'))
+      if (start === undefined) return found
+      const walk = { root, prefix, signal: options.signal }
+      for (const entry of inKeyOrder(await entriesOf(start))) {
+        // Its first object tells what it is, and that it is not empty.
+        for await (const object of this.#entry(walk, start, segments, entry, new Set([start]))) {
+          const full = found.objects.length + found.folders.length >= options.most
+          if (full) return { ...found, more: true }
+          if (object.key.slice(prefix.length).includes('/')) found.folders.push(entry.name)
+          else found.objects.push(object)
+          break
+        }
+      }
+      return found
     })
   }
 
@@ -180,67 +203,34 @@ class DirectoryStore implements Store {
     }
   }
 
-  async #walk(
-    root: string,
+  /** Every object below a folder. A link to a folder above it would never end. */
+  async *#walk(
+    walk: Walk,
     folder: string,
     segments: readonly string[],
-    prefix: string,
-    above: ReadonlySet<string>,
-    found: ObjectSummary[],
-    signal: AbortSignal | undefined,
-  ): Promise<void> {
-    if (signal?.aborted) throw aborted(signal)
-    // A link to a folder above it would never end.
+    above: ReadonlySet<string> = new Set(),
+  ): AsyncGenerator<ObjectSummary> {
+    if (walk.signal?.aborted) throw aborted(walk.signal)
     if (above.has(folder)) return
-    const entries = await readdir(folder, { withFileTypes: true }).catch((error: unknown) => {
-      if (isAbsent(error)) return []
-      throw error
-    })
-    for (const entry of entries) {
-      const key = [...segments, entry.name].join('/')
-      const file = join(folder, entry.name)
-      if (TEMPORARY.test(entry.name)) {
-        await this.#sweep(file)
-        continue
-      }
-      if (!key.startsWith(prefix) && !prefix.startsWith(`${key}/`)) continue
-      if (entry.isDirectory()) {
-        await this.#walk(
-          root,
-          file,
-          [...segments, entry.name],
-          prefix,
-          new Set([...above, folder]),
-          found,
-          signal,
-        )
-      } else if (isKey(key)) {
-        await this.#visit(
-          root,
-          file,
-          key,
-          segments,
-          entry.name,
-          prefix,
-          new Set([...above, folder]),
-          found,
-          signal,
-        )
-      }
-    }
+    const path = new Set([...above, folder])
+    for (const entry of await entriesOf(folder)) yield* this.#entry(walk, folder, segments, entry, path)
   }
 
-  async #visit(
-    root: string,
-    file: string,
-    key: string,
+  async *#entry(
+    walk: Walk,
+    folder: string,
     segments: readonly string[],
-    name: string,
-    prefix: string,
+    entry: Dirent,
     above: ReadonlySet<string>,
-    found: ObjectSummary[],
-    signal: AbortSignal | undefined,
-  ): Promise<void> {
+  ): AsyncGenerator<ObjectSummary> {
+    const { root, prefix } = walk
+    const below = [...segments, entry.name]
+    const key = below.join('/')
+    const file = join(folder, entry.name)
+    if (TEMPORARY.test(entry.name)) return await this.#sweep(file)
+    if (!key.startsWith(prefix) && !prefix.startsWith(`${key}/`)) return
+    if (entry.isDirectory()) return yield* this.#walk(walk, file, below, above)
+    if (!isKey(key)) return
     let stats: BigIntStats
     try {
       stats = await lstat(file, { bigint: true })
@@ -252,9 +242,7 @@ class DirectoryStore implements Store {
         })
         if (real !== undefined && isInside(root, real)) {
           stats = await stat(real, { bigint: true })
-          if (stats.isDirectory()) {
-            return await this.#walk(root, real, [...segments, name], prefix, above, found, signal)
-          }
+          if (stats.isDirectory()) return yield* this.#walk(walk, real, below, above)
         }
       }
     } catch (error) {
@@ -264,7 +252,7 @@ class DirectoryStore implements Store {
     }
     if (!stats.isFile() && !stats.isSymbolicLink()) return
     if (!key.startsWith(prefix)) return
-    found.push({ key, size: Number(stats.size), modifiedAt: stats.mtime, version: versionOf(stats) })
+    yield { key, size: Number(stats.size), modifiedAt: stats.mtime, version: versionOf(stats) }
   }
 
   async #sweep(file: string): Promise<void> {
@@ -401,6 +389,25 @@ class DirectoryStore implements Store {
   #bad(key: string, wrong: string, cause?: unknown): Failure {
     return badKey(key, this.description, wrong, 'Rename or remove it.', cause)
   }
+}
+
+interface Walk {
+  root: string
+  prefix: string
+  signal: AbortSignal | undefined
+}
+
+function entriesOf(folder: string): Promise<Dirent[]> {
+  return readdir(folder, { withFileTypes: true }).catch((error: unknown) => {
+    if (isAbsent(error)) return []
+    throw error
+  })
+}
+
+/** As object storage has it, where the slash of a folder counts. */
+function inKeyOrder(entries: Dirent[]): Dirent[] {
+  const place = (entry: Dirent) => (entry.isDirectory() ? `${entry.name}/` : entry.name)
+  return entries.sort((a, b) => compareKeys(place(a), place(b)))
 }
 
 /** The change time moves with every write, also where a copy brings its old modification time along. */

@@ -24,6 +24,12 @@ export function requirePrefix(prefix: string, description: string): string {
   throw badKey(prefix, description, wrong, 'Use a prefix such as incoming/ or incoming/shop/.')
 }
 
+/** A prefix as `children` takes it. */
+export function requireFolder(prefix: string, description: string): string {
+  if (prefix.endsWith('/')) return requirePrefix(prefix, description)
+  throw badKey(prefix, description, 'names no folder', 'Use a prefix such as incoming/.')
+}
+
 export function isKey(key: string): boolean {
   return wrongWithKey(key) === undefined
 }

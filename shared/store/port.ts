@@ -25,6 +25,11 @@ export interface Store {
   put(key: string, bytes: Uint8Array | string, options?: PutOptions): Promise<void>
   /** Every object below the prefix, in key order, all pages. */
   list(prefix: string, options?: { signal?: AbortSignal }): Promise<ObjectSummary[]>
+  /**
+   * What lies directly below a prefix that ends with a slash, for a cost that does not grow with what the folders
+   * hold. Of a bucket also folders that hold nothing but their own marker, as consoles make them.
+   */
+  children(prefix: string, options: { most: number; signal?: AbortSignal }): Promise<Children>
   /** Deleting what is not there succeeds. */
   delete(key: string, options?: { signal?: AbortSignal }): Promise<void>
 }
@@ -44,6 +49,15 @@ export interface ObjectSummary {
   modifiedAt: Date
   /** Differs between two contents of one key: an ETag, or a file's times. The same in `list` and `get`. */
   version?: string
+}
+
+export interface Children {
+  /** In key order. */
+  objects: ObjectSummary[]
+  /** Names without slashes, in key order. */
+  folders: string[]
+  /** There is more than `most` objects and folders: these are the first in key order. */
+  more: boolean
 }
 
 export interface PutOptions {

@@ -14,6 +14,11 @@ export function withPrefix(store: Store, prefix: string): Store {
       const objects = await store.list(prefix + below, options)
       return objects.map((object) => ({ ...object, key: object.key.slice(prefix.length) }))
     },
+    async children(below, options) {
+      const found = await store.children(prefix + below, options)
+      const objects = found.objects.map((object) => ({ ...object, key: object.key.slice(prefix.length) }))
+      return { ...found, objects }
+    },
     delete: (key, options) => store.delete(prefix + key, options),
   }
 }

@@ -3,6 +3,7 @@ import { Failure } from '../../shared/base/failure.ts'
 import type { Store } from '../../shared/store/port.ts'
 
 const text = (bytes: Uint8Array | undefined) => (bytes ? Buffer.from(bytes).toString('utf8') : undefined)
+const byBytes = (a: string, b: string) => Buffer.compare(Buffer.from(`${a}/`), Buffer.from(`${b}/`))
 const keysOf = async (store: Store, prefix: string) => (await store.list(prefix)).map(({ key }) => key)
 
 export async function failureOf(work: Promise<unknown>): Promise<Failure> {
@@ -119,6 +120,38 @@ export function storeContract(name: string, make: () => Promise<Store>, { object
       expect(await keysOf(store, 'many/')).toEqual(keys)
     })
 
+    test('the children of a prefix are its own objects, and each of its folders once', async () => {
+      const keys = ['a.pem', 'a', 'b/1', 'b/2', 'b/deep/3', 'b-c/1', 'ä+ %20/1', 'z']
+      for (const key of keys) await store.put(`in/${key}`, key)
+      await store.put('inside/other', 'x')
+      const found = await store.children('in/', { most: 100 })
+      expect(found.objects.map(({ key, size }) => [key, size])).toEqual([
+        ['in/a', 1],
+        ['in/a.pem', 5],
+        ['in/z', 1],
+      ])
+      expect(found).toMatchObject({ folders: ['b-c', 'b', 'ä+ %20'].sort(byBytes), more: false })
+      expect(await store.children('in/none/', { most: 1 })).toEqual({ objects: [], folders: [], more: false })
+      expect((await failureOf(store.children('in', { most: 1 }))).code).toBe('store.bad-key')
+    })
+
+    test('of more children than were asked for the first in key order are told, and that there are more', async () => {
+      const keys = Array.from(
+        { length: 30 },
+        (_, i) => `level/${String(i).padStart(2, '0')}${i % 3 ? '/x/y' : ''}`,
+      )
+      for (const key of keys) await store.put(key, '')
+      for (const key of keys.slice(20)) if (key.endsWith('y')) await store.put(`${key}y`, '')
+      const first = await store.children('level/', { most: 14 })
+      expect([first.objects.length, first.folders.length, first.more]).toEqual([5, 9, true])
+      expect(first.folders.at(-1)).toBe('13')
+      const all = await store.children('level/', { most: 30 })
+      expect([all.objects.length, all.folders.length, all.more]).toEqual([10, 20, false])
+      // Also where each answer holds less than that.
+      expect((await store.children('level/', { most: 29 })).more).toBe(true)
+      expect(await store.children('level/01/', { most: 1 })).toMatchObject({ folders: ['x'], more: false })
+    })
+
     test('an object over the limit is refused, one at the limit is read', async () => {
       await store.put('limit/object', 'x'.repeat(1_000))
       const failure = await failureOf(store.get('limit/object', { maxBytes: 999 }))
@@ -205,6 +238,7 @@ export function storeContract(name: string, make: () => Promise<Store>, { object
         store.get('x', { signal }),
         store.put('x', 'x', { signal }),
         store.list('x', { signal }),
+        store.children('x/', { most: 1, signal }),
         store.delete('x', { signal }),
       ]
       for (const failure of await Promise.all(works.map(failureOf))) expect(failure).toBe(reason)

@@ -107,8 +107,8 @@ describe('people are told', () => {
       store: {
         ...store,
         description: 'a store',
-        list: (prefix, options) =>
-          prefix === 'incoming/' ? Promise.reject(new Error('no listing')) : list(prefix, options),
+        list,
+        children: () => Promise.reject(new Error('no listing')),
       },
     })
     expect(report.failures).toHaveLength(1)

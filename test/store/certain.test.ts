@@ -4,6 +4,7 @@ import { copyObjects, copyUnread, removeSources } from '../../shared/rotation/mo
 import { getCertain, getListed, putCertain } from '../../shared/store/certain.ts'
 import type { ObjectSummary, Store, StoredObject } from '../../shared/store/port.ts'
 import { failureOf } from '../contract/store.contract.ts'
+import { childrenFrom } from '../support/children.ts'
 
 const modifiedAt = new Date('2026-11-22T12:00:00Z')
 const bytes = (text: string) => new TextEncoder().encode(text)
@@ -49,6 +50,8 @@ class LyingStore implements Store {
     if (this.writtenAfterList) this.objects.set(...this.writtenAfterList)
     return found.map(([key, text]) => ({ key, size: text.length, modifiedAt, version: text }))
   }
+
+  children = childrenFrom((prefix) => this.list(prefix))
 
   async delete(key: string): Promise<void> {
     this.calls.push(`delete ${key}`)

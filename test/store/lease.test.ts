@@ -4,6 +4,7 @@ import { Failure } from '../../shared/base/failure.ts'
 import type { Log } from '../../shared/base/log.ts'
 import { acquireLease, type Lease, type LeaseOptions } from '../../shared/store/lease.ts'
 import type { ObjectSummary, Store } from '../../shared/store/port.ts'
+import { childrenFrom } from '../support/children.ts'
 
 /** Time that moves only when a test says so. */
 class ManualClock {
@@ -85,6 +86,7 @@ class FaultyStore implements Store {
         .map(([key, { bytes, modifiedAt }]) => ({ key, size: bytes.length, modifiedAt }))
         .sort((a, b) => (a.key < b.key ? -1 : 1)),
     )
+  children = childrenFrom((prefix) => this.list(prefix))
 }
 
 const lost = () =>

@@ -2,6 +2,7 @@ import type { Clock } from '../../shared/base/clock.ts'
 import { aborted, tooLarge } from '../../shared/store/failures.ts'
 import { compareKeys, requireKey, requirePrefix } from '../../shared/store/keys.ts'
 import type { ObjectSummary, PutOptions, Store, StoredObject } from '../../shared/store/port.ts'
+import { childrenFrom } from './children.ts'
 
 /**
  * A store in memory, dated by the clock it is given: ten thousand histories would wear out a disk, and files
@@ -41,6 +42,8 @@ export class HistoryStore implements Store {
       .map(({ key, bytes, modifiedAt }) => ({ key, size: bytes.length, modifiedAt }))
       .sort((a, b) => compareKeys(a.key, b.key))
   }
+
+  children = childrenFrom((prefix) => this.list(prefix))
 
   async delete(key: string, options: { signal?: AbortSignal } = {}): Promise<void> {
     requireKey(key, this.description)
