@@ -1,17 +1,16 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { Failure } from '../shared/base/failure.ts'
+import type { Holder } from './identity.ts'
 import type { AuthProblem } from './service.ts'
 import { parseAuthorization, parseSignatureDate, type SignedRequest, verifySignature } from './signature.ts'
 import type { World } from './world.ts'
 
 /** Who calls, and what they may do. */
-export interface Principal {
+export interface Principal extends Holder {
   kind: 'token' | 'key'
   name: string
   /** Undefined for a token without project scope. */
   projectId: string | undefined
-  /** Allowed IAM actions, `*` as wildcard; undefined allows everything. */
-  actions: string[] | undefined
 }
 
 /** The principal of a request, or what is wrong with its credentials. */
@@ -30,8 +29,8 @@ function byToken(world: World, value: string): { principal: Principal } | { prob
   const token = world.tokens.get(value)
   if (token === undefined) return { problem: 'unknown-token' }
   if (token.expiresAt <= world.clock.now()) return { problem: 'expired-token' }
-  const { userName: name, projectId, actions } = token
-  return { principal: { kind: 'token', name, projectId, actions } }
+  const { userName: name, projectId, actions, agencyId } = token
+  return { principal: { kind: 'token', name, projectId, actions, agencyId } }
 }
 
 function bySignature(
@@ -55,19 +54,14 @@ function bySignature(
   const projectHeader = single(request.headers, 'x-project-id')
   if (projectHeader !== undefined && projectHeader !== world.project.id) return { problem: 'other-project' }
   return {
-    principal: { kind: 'key', name: key.id, projectId: world.project.id, actions: key.actions },
+    principal: {
+      kind: 'key',
+      name: key.id,
+      projectId: world.project.id,
+      actions: key.actions,
+      agencyId: key.agencyId,
+    },
   }
-}
-
-/** Whether a list of actions, `*` as wildcard, covers an action. */
-export function allows(actions: string[] | undefined, action: string): boolean {
-  return actions === undefined || actions.some((pattern) => globMatches(pattern, action))
-}
-
-/** `*` stands for any run of characters. */
-export function globMatches(pattern: string, text: string): boolean {
-  const escaped = pattern.split('*').map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'))
-  return new RegExp(`^${escaped.join('.*')}$`).test(text)
 }
 
 function single(headers: IncomingHttpHeaders, name: string): string | undefined {

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { globMatches } from './auth.ts'
+import { globMatches } from './identity.ts'
 
 const misbehaviour = z
   .strictObject({

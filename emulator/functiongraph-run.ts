@@ -11,6 +11,7 @@ import {
   type Invocation,
   readVariables,
 } from './functiongraph-state.ts'
+import { agencyNamed, allows } from './identity.ts'
 import { newRequestId, newResourceId, newToken } from './ids.ts'
 import type { World } from './world.ts'
 
@@ -147,8 +148,9 @@ export function invokeAsync(
   const retries = fn.async?.max_async_retry_attempts ?? 1
   const work = (async () => {
     for (let attempt = 1; attempt <= retries + 1; attempt++) {
-      const { status } = await invoke(world, fn, fn.latest, event, { mode: 'async', by, attempt, requestId })
-      if (status === 200) return
+      const run = await invoke(world, fn, fn.latest, event, { mode: 'async', by, attempt, requestId })
+      if (run.status === 200) return
+      if (attempt > retries) tellFailure(world, fn, event, run, attempt)
     }
   })()
     .catch((error: unknown) =>
@@ -159,24 +161,69 @@ export function invokeAsync(
   return work
 }
 
+/**
+ * The failure destination, where one is set: a message to a topic of SMN, in the name of the function's agency, which
+ * must be allowed to ("Configuring Asynchronous Notification Policy", prerequisites). Otherwise nobody hears of it.
+ */
+function tellFailure(
+  world: World,
+  fn: EmulatedFunction,
+  event: unknown,
+  { requestId, status, result }: RunResult,
+  attempts: number,
+): void {
+  const target = fn.async?.destination_config.on_failure
+  if (target?.destination !== 'SMN') return
+  const { topic_urn: topicUrn = '' } = readVariables(target.param)
+  const { xrole, app_xrole } = fn.latest.config
+  const agency = agencyNamed(world, xrole || app_xrole)
+  if (agency === undefined || !world.topics.has(topicUrn)) return
+  if (!allows(world, { actions: [], agencyId: agency.id }, 'smn:topic:publish')) return
+  const at = world.clock.now().toISOString()
+  const message = JSON.stringify({
+    timestamp: at,
+    request_context: {
+      request_id: requestId,
+      function_urn: `${fn.urn}:latest`,
+      condition: 'RetriesExhausted',
+      approximate_invoke_count: attempts,
+    },
+    request_payload: JSON.stringify(event),
+    response_context: { status_code: status, function_error: 'Handled' },
+    response_payload: result,
+  })
+  world.messages.push({
+    at,
+    topicUrn,
+    messageId: newRequestId(),
+    subject: undefined,
+    message,
+    messageStructure: undefined,
+  })
+  world.touch()
+}
+
 /** Temporary credentials of the execution agency; without an agency the platform gives empty texts. */
 function agencyOf(world: World, version: FunctionVersion) {
-  const agency = version.config.app_xrole || version.config.xrole
-  if (agency === '') return { key: { id: '', secret: '', securityToken: '' }, token: '' }
+  const name = version.config.app_xrole || version.config.xrole
+  const agency = agencyNamed(world, name)
+  if (agency === undefined) return { key: { id: '', secret: '', securityToken: '' }, token: '' }
   const key = {
     id: `HSTA${newResourceId().slice(0, 16).toUpperCase()}`,
     secret: newResourceId() + newResourceId().slice(0, 8),
     securityToken: newToken(),
     expiresAt: new Date(world.clock.now().getTime() + 24 * 3_600_000),
     actions: undefined,
+    agencyId: agency.id,
   }
   world.accessKeys.set(key.id, key)
   const token = newToken()
   world.tokens.set(token, {
-    userName: `agency ${agency}`,
+    userName: `agency ${name}`,
     projectId: world.project.id,
     expiresAt: key.expiresAt,
     actions: undefined,
+    agencyId: agency.id,
   })
   return { key: { id: key.id, secret: key.secret, securityToken: key.securityToken }, token }
 }

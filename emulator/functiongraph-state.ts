@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { agencyNamed } from './identity.ts'
 import { ApiError } from './service.ts'
 import type { World } from './world.ts'
 
@@ -42,7 +43,13 @@ export interface Trigger {
 export interface AsyncConfig {
   max_async_event_age_in_seconds: number
   max_async_retry_attempts: number
-  destination_config: Record<string, unknown>
+  destination_config: { on_success?: Destination; on_failure?: Destination }
+}
+
+/** Where the result of an asynchronous run goes: `param` is JSON in a string. */
+export interface Destination {
+  destination: string
+  param: string
 }
 
 /** One run of a function, for logs and tests. */
@@ -102,6 +109,20 @@ export function findFunction(world: World, urn: string): { fn: EmulatedFunction;
   const found = version === 'latest' ? fn.latest : fn.published.find((one) => one.version === version)
   if (found === undefined) throw new ApiError(404, 'FSS.1052', 'Not found the function version')
   return { fn, version: found }
+}
+
+/** The account that FunctionGraph acts as: whom an agency must trust (user guide, "Configuring Agency Permissions"). */
+export const FUNCTIONGRAPH_DOMAIN = 'op_svc_cff'
+
+/** No page says what a function with an agency that does not exist is told; a function that cannot run is no use. */
+export function requireAgencies(world: World, { xrole, app_xrole }: FunctionConfig): void {
+  for (const name of new Set([xrole, app_xrole])) {
+    if (name === '') continue
+    const agency = agencyNamed(world, name)
+    if (agency === undefined) throw bad(`the agency ${name} does not exist`)
+    if (agency.trustDomainName !== FUNCTIONGRAPH_DOMAIN)
+      throw bad(`the agency ${name} does not trust FunctionGraph (${FUNCTIONGRAPH_DOMAIN})`)
+  }
 }
 
 /** User guide, "Supported runtimes" (functiongraph_01_1822): what functions of type v1 do not have. */
@@ -186,6 +207,28 @@ function readFlag(body: Record<string, unknown>, before: FunctionConfig | undefi
   const flag = body.enable_lts_log ?? before?.enable_lts_log ?? false
   if (typeof flag !== 'boolean') throw bad('enable_lts_log must be true or false')
   return flag
+}
+
+export function readAsync(body: Record<string, unknown>): AsyncConfig {
+  const { max_async_retry_attempts: retries = 1, max_async_event_age_in_seconds: age = 3600 } = body
+  if (typeof retries !== 'number' || !Number.isInteger(retries) || retries < 0 || retries > 3)
+    throw bad('max_async_retry_attempts must be 0 to 3')
+  if (typeof age !== 'number' || !Number.isInteger(age) || age < 1 || age > 86_400)
+    throw bad('max_async_event_age_in_seconds must be 1 to 86400')
+  const targets = (body.destination_config ?? {}) as AsyncConfig['destination_config']
+  const needed: Record<string, string> = { SMN: 'topic_urn', FunctionGraph: 'func_urn', OBS: 'bucket' }
+  for (const target of [targets.on_success, targets.on_failure]) {
+    if (target === undefined) continue
+    const name = needed[target.destination]
+    if (name === undefined) throw bad('destination must be OBS, SMN or FunctionGraph')
+    if (typeof target.param !== 'string' || !readVariables(target.param)[name])
+      throw bad(`param must be JSON text with ${name}`)
+  }
+  return {
+    max_async_retry_attempts: retries,
+    max_async_event_age_in_seconds: age,
+    destination_config: targets,
+  }
 }
 
 export function readVariables(text: string): Record<string, string> {

@@ -1,13 +1,14 @@
 import { invoke, invokeAsync } from './functiongraph-run.ts'
 import {
-  type AsyncConfig,
   bad,
   type EmulatedFunction,
   type FunctionVersion,
   findFunction,
   functionsOf,
+  readAsync,
   readCode,
   readConfig,
+  requireAgencies,
   sha512,
 } from './functiongraph-state.ts'
 import { fireTimer, readTrigger } from './functiongraph-triggers.ts'
@@ -63,14 +64,23 @@ const table: [name: string, method: Method, path: string, action: string, handle
  */
 export const functiongraph: Service = {
   name: 'functiongraph',
-  routes: table.map(([name, method, path, action, handler]) => ({
-    name: `functiongraph.${name}`,
-    method,
-    path,
-    action: action.startsWith('lts:') ? action : `functiongraph:${action}`,
-    handler,
-    ...(/^(invoke|query)/.test(name) ? { mutating: false } : {}),
-  })),
+  routes: [
+    ...table.map(([name, method, path, action, handler]) => ({
+      name: `functiongraph.${name}`,
+      method,
+      path,
+      action: action.startsWith('lts:') ? action : `functiongraph:${action}`,
+      handler,
+      ...(/^(invoke|query)/.test(name) ? { mutating: false } : {}),
+    })),
+    {
+      name: 'functiongraph.downloadCode',
+      method: 'GET',
+      path: '/code/{name}/{digest}',
+      authenticated: false,
+      handler: downloadCode,
+    },
+  ],
   errorBody: errorCodeBody,
   authError: frontDoorError,
   forbidden: (action) => new ApiError(403, 'FSS.0403', `No permission for ${action}`),
@@ -112,6 +122,8 @@ function createFunction({ world, body }: RequestContext): Reply {
   if (state.functions.has(name)) throw new ApiError(400, 'FSS.1060', 'The function name exists already')
   const group = String(fields.package ?? 'default')
   const zip = readCode(fields)
+  const config = readConfig(fields, undefined)
+  requireAgencies(world, config)
   const now = world.clock.now()
   const fn: EmulatedFunction = {
     name,
@@ -123,7 +135,7 @@ function createFunction({ world, body }: RequestContext): Reply {
       description: '',
       zip,
       digest: sha512(zip),
-      config: readConfig(fields, undefined),
+      config,
       modifiedAt: now,
     },
     published: [],
@@ -185,7 +197,9 @@ function updateConfig(context: RequestContext): Reply {
   for (const name of ['func_name', 'runtime', 'timeout', 'handler', 'memory_size'])
     if (fields[name] === undefined) throw bad(`${name} is missing`)
   if (fields.func_name !== fn.name) throw bad('func_name is another one')
-  version.config = readConfig(fields, version.config)
+  const config = readConfig(fields, version.config)
+  requireAgencies(world, config)
+  version.config = config
   version.modifiedAt = world.clock.now()
   world.touch()
   return reply(view(world, fn, version))
@@ -197,11 +211,19 @@ function latest(context: RequestContext) {
   return { fn, version }
 }
 
+/** The link is one of object storage, good for a while and for whoever has it. */
 function showCode(context: RequestContext): Reply {
   const { fn, version } = found(context)
   const { func_urn, func_name, runtime, code_type, code_size, digest } = view(context.world, fn, version)
-  const func_code = { file: '', link: `http://127.0.0.1/code/${version.digest}.zip` }
+  const func_code = { file: '', link: `http://${context.headers.host}/code/${fn.name}/${version.digest}` }
   return reply({ func_urn, func_name, runtime, code_type, code_size, digest, func_code })
+}
+
+function downloadCode({ world, params }: RequestContext): Reply {
+  const fn = functionsOf(world).functions.get(params.name!)
+  const version = fn && [fn.latest, ...fn.published].find(({ digest }) => digest === params.digest)
+  if (version === undefined) throw new ApiError(404, 'NoSuchKey', 'The object does not exist')
+  return { status: 200, raw: version.zip, headers: { 'content-type': 'application/zip' } }
 }
 
 function updateCode(context: RequestContext): Reply {
@@ -312,17 +334,7 @@ function showAsyncConfig(context: RequestContext): Reply {
 
 function updateAsyncConfig(context: RequestContext): Reply {
   const { fn } = latest(context)
-  const fields = object(context.body) as Partial<AsyncConfig>
-  const { max_async_retry_attempts: retries = 1, max_async_event_age_in_seconds: age = 3600 } = fields
-  if (!Number.isInteger(retries) || retries < 0 || retries > 3)
-    throw bad('max_async_retry_attempts must be 0 to 3')
-  if (!Number.isInteger(age) || age < 1 || age > 86_400)
-    throw bad('max_async_event_age_in_seconds must be 1 to 86400')
-  fn.async = {
-    max_async_retry_attempts: retries,
-    max_async_event_age_in_seconds: age,
-    destination_config: fields.destination_config ?? {},
-  }
+  fn.async = readAsync(object(context.body))
   context.world.touch()
   return reply({ func_urn: `${fn.urn}:latest`, ...fn.async })
 }

@@ -1,3 +1,4 @@
+import { agencyRoutes } from './agencies.ts'
 import { newResourceId, newToken } from './ids.ts'
 import {
   ApiError,
@@ -14,6 +15,7 @@ const TITLES: Record<number, string> = {
   401: 'Unauthorized',
   403: 'Forbidden',
   404: 'Not Found',
+  409: 'Conflict',
 }
 const SIGNED_IN_WRONG = 'The username or password is wrong.'
 
@@ -44,6 +46,7 @@ export const iam: Service = {
       action: 'iam:securitytokens:create',
       mutating: false,
     },
+    ...agencyRoutes,
   ],
   errorBody: (error, requestId) =>
     error.code.startsWith('APIGW.')
@@ -182,6 +185,7 @@ function createTemporaryKey({ world, body, principal }: RequestContext): Reply {
     securityToken: newToken(),
     expiresAt,
     actions: principal?.actions,
+    ...(principal?.agencyId === undefined ? {} : { agencyId: principal.agencyId }),
   }
   world.accessKeys.set(key.id, key)
   return {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
-import { allows } from './auth.ts'
 import { objectWritten } from './functiongraph-triggers.ts'
+import { allows } from './identity.ts'
 import { obsDate, obsSignatureProblem, parseObsAuthorization } from './obs-signature.ts'
 import {
   ApiError,
@@ -34,7 +34,8 @@ export function bucketsOf(world: World): Buckets {
 type Handle = (context: RequestContext, bucket: string, key: string) => Reply | Promise<Reply>
 
 /**
- * Object storage, as far as `@aws-sdk/client-s3` needs it here: make a bucket; PUT, GET, HEAD, DELETE of an object;
+ * Object storage, as far as `@aws-sdk/client-s3` needs it here: make, look for and delete a bucket; PUT, GET, HEAD,
+ * DELETE of an object;
  * LIST, versions 1 and 2. Reference, section 5. Told from the other services by its signature (AWS4-HMAC-SHA256);
  * the bucket is the first part of the host, or of the path, which the real service refuses.
  */
@@ -42,11 +43,25 @@ const operations: Record<string, { method: Route['method'] | 'HEAD'; action: str
   createBucket: {
     method: 'PUT',
     action: 'obs:bucket:CreateBucket',
+    handle: createBucket,
+  },
+  headBucket: {
+    method: 'HEAD',
+    action: 'obs:bucket:HeadBucket',
     handle: ({ world }, bucket) => {
-      const buckets = bucketsOf(world)
-      if (!buckets.has(bucket)) buckets.set(bucket, new Map())
+      objectsOf(world, bucket)
+      return { status: 200, headers: { 'x-amz-bucket-region': world.region } }
+    },
+  },
+  deleteBucket: {
+    method: 'DELETE',
+    action: 'obs:bucket:DeleteBucket',
+    handle: ({ world }, bucket) => {
+      if (objectsOf(world, bucket).size > 0)
+        throw new ApiError(409, 'BucketNotEmpty', 'The bucket you tried to delete is not empty')
+      bucketsOf(world).delete(bucket)
       world.touch()
-      return { status: 200, headers: { location: `/${bucket}` } }
+      return { status: 204 }
     },
   },
   listObjects: {
@@ -103,7 +118,7 @@ export const obs: Service = {
   claim(method, url, headers) {
     if (!/^AWS4-HMAC-SHA256 /.test(headers.authorization ?? '')) return undefined
     const { bucket, key } = located(url, String(headers.host ?? ''))
-    const wanted = key === '' ? ['createBucket', 'listObjects'] : Object.keys(operations).slice(2)
+    const wanted = Object.keys(operations).filter((name) => /Bucket$|^list/.test(name) === (key === ''))
     const name = wanted.find((one) => operations[one]?.method === method)
     return name === undefined ? undefined : { route: routes[name]!, params: { bucket, key } }
   },
@@ -133,12 +148,13 @@ async function answer(context: RequestContext, action: string, handle: Handle): 
     return { ...reply, headers: { 'x-amz-request-id': context.requestId, ...reply.headers } }
   } catch (error) {
     if (!(error instanceof ApiError)) throw error
+    if (context.request.method === 'HEAD') return { status: error.status }
     const body = `<?xml version="1.0" encoding="UTF-8"?><Error><Code>${error.code}</Code><Message>${xml(error.message)}</Message><RequestId>${context.requestId}</RequestId></Error>`
     return { status: error.status, raw: body, headers: { 'content-type': 'application/xml' } }
   }
 }
 
-function admit({ world, request }: RequestContext, action: string): void {
+function admit({ world, request, params }: RequestContext, action: string): void {
   const parts = parseObsAuthorization(request.headers.authorization)
   const key = parts === undefined ? undefined : world.accessKeys.get(parts.accessKeyId)
   const now = world.clock.now().getTime()
@@ -151,7 +167,24 @@ function admit({ world, request }: RequestContext, action: string): void {
     throw new ApiError(403, 'InvalidSecurityToken', 'The security token does not belong to this key')
   const problem = obsSignatureProblem(request, parts, key.secret)
   if (problem) throw new ApiError(problem === 'SignatureDoesNotMatch' ? 403 : 400, problem, problem)
-  if (!allows(key.actions, action)) throw new ApiError(403, 'AccessDenied', 'Access Denied')
+  const { bucket = '', key: object = '' } = params
+  const path = /^obs:object:/.test(action) ? `object:${bucket}/${object}` : `bucket:${bucket}`
+  const resource = `obs:${world.region}:${world.project.domainId}:${path}`
+  if (!allows(world, key, action, resource)) throw new ApiError(403, 'AccessDenied', 'Access Denied')
+}
+
+/** API reference, "Creating a Bucket": the region of the endpoint must be named, and the name is good for all accounts. */
+function createBucket({ world, body }: RequestContext, bucket: string): Reply {
+  const location = /<LocationConstraint[^>]*>([^<]*)</.exec(String(body ?? ''))?.[1]
+  if (location !== world.region)
+    throw new ApiError(400, 'IllegalLocationConstraintException', `The region must be ${world.region}`)
+  if (!/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(bucket))
+    throw new ApiError(400, 'InvalidBucketName', 'The bucket name is not valid')
+  if (bucketsOf(world).has(bucket))
+    throw new ApiError(409, 'BucketAlreadyOwnedByYou', 'Your previous request to create it succeeded')
+  bucketsOf(world).set(bucket, new Map())
+  world.touch()
+  return { status: 200, headers: { location: `/${bucket}` } }
 }
 
 function objectsOf(world: World, bucket: string): Map<string, StoredObject> {

@@ -9,6 +9,8 @@ import {
 } from './certificate-reader.ts'
 import type { EmulatorClock } from './clock.ts'
 import { plantDns } from './dns.ts'
+import { FUNCTIONGRAPH_DOMAIN } from './functiongraph-state.ts'
+import { identityOf } from './identity.ts'
 import { newInstanceId, newResourceId, newToken } from './ids.ts'
 import { rulesSchema } from './rules.ts'
 import { resolveInstant, type Seed } from './seed.ts'
@@ -88,6 +90,11 @@ export async function plant(seed: Seed, clock: EmulatorClock, authorities: Autho
 
 function plantPeople(world: World, seed: Seed): void {
   const now = world.clock.now()
+  for (const { name, actions } of seed.agencies) {
+    const id = newResourceId()
+    const rest = { description: '', trustDomainName: FUNCTIONGRAPH_DOMAIN, createdAt: now, grants: [] }
+    identityOf(world).agencies.set(id, { id, name, actions, ...rest })
+  }
   for (const user of seed.users) {
     const { name, password, actions } = user
     const domainName = user.domainName ?? world.project.domainName

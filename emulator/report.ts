@@ -1,6 +1,9 @@
 import { dnsState } from './dns.ts'
 import { visible } from './edge-view.ts'
+import { functionsOf } from './functiongraph-state.ts'
 import { wholeSeconds } from './gateway-views.ts'
+import { identityOf } from './identity.ts'
+import { bucketsOf } from './obs.ts'
 import type { Domain, GatewayCertificate, World } from './world.ts'
 
 /** `GET /__emulator/state`: what is there now. Public facts only, never a key, token or password. */
@@ -32,6 +35,7 @@ export function stateOf(world: World) {
       deployments: one.deployments,
     })),
     pushes: copiesPerTarget(world),
+    ...accountOf(world),
     topics: [...world.topics.keys()],
     messages: world.messages,
     dns: dnsState(world),
@@ -43,6 +47,24 @@ export function stateOf(world: World) {
 }
 
 export type EmulatorState = ReturnType<typeof stateOf>
+
+/** What an installation makes for itself. */
+function accountOf(world: World) {
+  const { agencies, policies } = identityOf(world)
+  return {
+    agencies: [...agencies.values()].map(({ name, grants }) => ({
+      name,
+      policies: grants.map(({ policyId }) => policies.get(policyId)!.displayName),
+    })),
+    policies: [...policies.values()].map(({ displayName, type }) => ({ displayName, type })),
+    buckets: [...bucketsOf(world)].map(([name, objects]) => ({ name, objects: [...objects.keys()].sort() })),
+    functions: [...functionsOf(world).functions.values()].map(({ name, published, triggers }) => ({
+      name,
+      versions: published.map(({ version }) => version),
+      triggers: triggers.map(({ type }) => type),
+    })),
+  }
+}
 
 function bindingOf(world: World, domain: Domain) {
   const shown = visible(world, domain)

@@ -1,5 +1,5 @@
-import { allows } from './auth.ts'
 import { isChain, isEncryptedKey, pemBlocks, readCertificates, readPrivateKey } from './certificate-reader.ts'
+import { allows } from './identity.ts'
 import { newResourceId } from './ids.ts'
 import { deploy, deployedResources } from './scm-deploy.ts'
 import { fields, parameter, requiredText, requireScm, text } from './scm-input.ts'
@@ -229,7 +229,8 @@ function batchPush(context: RequestContext): Reply {
   }
   const service = readService(body)
   // The same page: pushing to CDN needs an action of CDN as well.
-  if (service === 'CDN' && !allows(context.principal?.actions, CDN_ACTION)) throw scm.forbidden(CDN_ACTION)
+  if (service === 'CDN' && !allows(context.world, context.principal!, CDN_ACTION))
+    throw scm.forbidden(CDN_ACTION)
   const certificate = requireScm(context)
   const results = (projects as string[]).map((project) => {
     const problem = pushOne(world, certificate, service, project)

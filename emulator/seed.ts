@@ -183,6 +183,8 @@ export const seedSchema = z.strictObject({
         .refine(materialIsOneOf, materialMessage),
     )
     .default([]),
+  /** Agencies that FunctionGraph may take; without `actions` they may do everything. */
+  agencies: z.array(z.strictObject({ name: z.string().min(1), actions })).default([]),
   /** Names of SMN topics. */
   topics: z.array(z.string()).default([]),
   /** With zones there is a name server on loopback that answers from them. */

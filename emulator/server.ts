@@ -1,7 +1,8 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { allows, authenticate } from './auth.ts'
+import { authenticate } from './auth.ts'
 import type { Call, Calls } from './calls.ts'
 import type { Faults, Misbehaviour } from './faults.ts'
+import { allows } from './identity.ts'
 import { newRequestId } from './ids.ts'
 import { actionsOf } from './permissions.ts'
 import { type Match, Router } from './router.ts'
@@ -166,7 +167,7 @@ function admit(
   const { action: own, dependsOn } = actionsOf(route, world.region)
   const dependencies = world.rules.actionDependencies === 'enforce' ? dependsOn : []
   for (const action of [...(own === undefined ? [] : [own]), ...dependencies]) {
-    if (!allows(principal.actions, action)) throw service.forbidden(action)
+    if (!allows(world, principal, action)) throw service.forbidden(action)
   }
 }
 

@@ -25,6 +25,14 @@ export const smn: Service = {
       handler: createTopic,
       action: 'smn:topic:create',
     },
+    { name: 'smn.listTopics', method: 'GET', path: topics, handler: listTopics, action: 'smn:topic:list' },
+    {
+      name: 'smn.deleteTopic',
+      method: 'DELETE',
+      path: `${topics}/{topic_urn}`,
+      handler: deleteTopic,
+      action: 'smn:topic:delete',
+    },
     {
       name: 'smn.publish',
       method: 'POST',
@@ -60,6 +68,26 @@ function createTopic({ world, body, requestId }: RequestContext): Reply {
     world.touch()
   }
   return { status: exists ? 200 : 201, body: { request_id: requestId, topic_urn: urn } }
+}
+
+function listTopics({ world, query, requestId }: RequestContext): Reply {
+  const offset = Number(query.get('offset') ?? 0)
+  const limit = Number(query.get('limit') ?? 100)
+  if (!(limit >= 1 && limit <= 100)) throw new ApiError(400, 'SMN.0002', 'limit must be 1 to 100')
+  const all = [...world.topics.values()].map(({ urn, name, displayName }) => ({
+    topic_urn: urn,
+    name,
+    display_name: displayName,
+    push_policy: 0,
+  }))
+  const page = all.slice(offset, offset + limit)
+  return { status: 200, body: { request_id: requestId, topic_count: all.length, topics: page } }
+}
+
+function deleteTopic({ world, params, requestId }: RequestContext): Reply {
+  if (!world.topics.delete(params.topic_urn!)) throw new ApiError(404, 'SMN.0006', 'The topic does not exist')
+  world.touch()
+  return { status: 200, body: { request_id: requestId } }
 }
 
 function publish({ world, params, body, requestId }: RequestContext): Reply {

@@ -102,6 +102,8 @@ export interface AccessKey {
   securityToken: string | undefined
   expiresAt: Date | undefined
   actions: string[] | undefined
+  /** Of an agency: what it may do is what its policies say. */
+  agencyId?: string
 }
 
 export interface Token {
@@ -109,6 +111,7 @@ export interface Token {
   projectId: string | undefined
   expiresAt: Date
   actions: string[] | undefined
+  agencyId?: string
 }
 
 export interface Topic {

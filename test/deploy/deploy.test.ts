@@ -11,7 +11,9 @@ let session: DeploySession | undefined
 const said: string[] = []
 
 beforeAll(async () => {
-  emulator = await startEmulator({ seed: { project: { id: '0123456789abcdef0123456789abcdef' } } })
+  emulator = await startEmulator({
+    seed: { project: { id: '0123456789abcdef0123456789abcdef' }, agencies: [{ name: 'small' }] },
+  })
 })
 afterAll(() => emulator.close())
 beforeEach(async () => {

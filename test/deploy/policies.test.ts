@@ -142,7 +142,9 @@ describe('the policies', () => {
   })
 
   it('let the deployer deploy, change and remove, and everything that this asks for is listed', async () => {
-    const emulator = await startEmulator({ seed: { accessKeys: keysFor('deployer', 'open-telekom-cloud') } })
+    const emulator = await startEmulator({
+      seed: { accessKeys: keysFor('deployer', 'open-telekom-cloud'), agencies: [{ name: 'small' }] },
+    })
     open.push(emulator)
     const timer = (schedule: string, status = 'ACTIVE') => ({
       events: [

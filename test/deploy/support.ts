@@ -22,7 +22,7 @@ export function credentials(emulator: Emulator): Record<string, string> {
 export function s3Client(emulator: Emulator, key = emulator.ready.seed.accessKeys[0]!): S3Client {
   return new S3Client({
     endpoint: emulator.url,
-    region: 'eu-de',
+    region: emulator.ready.seed.region,
     forcePathStyle: true,
     requestChecksumCalculation: 'WHEN_REQUIRED',
     credentials: { accessKeyId: key.id, secretAccessKey: key.secret },
