@@ -16,6 +16,11 @@ export function isStrings(value: unknown): value is string[] {
   return Array.isArray(value) && value.every((item) => typeof item === 'string')
 }
 
+/** A record all of whose values are texts. */
+export function isTextRecord(value: unknown): value is Record<string, string> {
+  return isRecord(value) && Object.values(value).every((item) => typeof item === 'string')
+}
+
 /** The JSON object in a text, or undefined where it is none. */
 export function parseRecord(text: string): Record<string, unknown> | undefined {
   try {

@@ -247,6 +247,13 @@ const alerts = z.strictObject({
 })
 
 export const configSchema = z.strictObject({
+  name: z
+    .string()
+    .regex(/^[^\s\p{C}](?:[^\p{C}]{0,62}[^\s\p{C}])?$/u, 'expected 1 to 64 printable characters')
+    .optional()
+    .describe(
+      'Of this installation, such as "production eu-de": in messages, metrics, page and incidents of PagerDuty',
+    ),
   cloud: cloud.optional(),
   store,
   certificates: z.record(z.string().regex(CERTIFICATE_NAME), certificate).default({}),

@@ -1,7 +1,14 @@
 import { day, hour, minute } from '../base/clock.ts'
 import type { Failure, FailureReport } from '../base/failure.ts'
-import { isRecord, isStrings, isTexts } from '../base/shape.ts'
-import { isInstant, parseJson } from '../watch/alert-memory.ts'
+import { isRecord, isStrings, isTextRecord, isTexts } from '../base/shape.ts'
+import {
+  type AlertMemory,
+  isInstant,
+  memoriesIn,
+  parseJson,
+  type RunMemory,
+  runMemoryOf,
+} from '../watch/alert-memory.ts'
 import type { Digest, Notice } from '../watch/notice.ts'
 import { worstSeverity } from '../watch/notice.ts'
 import { instantText } from '../watch/words.ts'
@@ -11,8 +18,18 @@ import { answered, endedBy, isProblem, stillToTell, withOlder } from './overtaki
 export interface Outbox {
   schema: 1
   pending: Pending[]
+  /**
+   * The watch's memory as it is once these messages are queued, until it stands in its own files: one write, so that
+   * nothing is queued that nobody knows of, nor known as told and not queued.
+   */
+  remember?: Remembered
   /** Last result by channel, for the page. */
   channels: Record<string, ChannelRecord>
+}
+
+export interface Remembered {
+  run: RunMemory
+  certificates: Record<string, AlertMemory>
 }
 
 export interface Pending {
@@ -20,6 +37,11 @@ export interface Pending {
   digest: Digest
   queuedAt: string
   attempts: number
+  /**
+   * Written before it is sent, with the names of its incidents by key: whoever finds it does not know whether it has
+   * come.
+   */
+  begun?: Record<string, string>
 }
 
 export interface ChannelRecord {
@@ -28,6 +50,8 @@ export interface ChannelRecord {
   lastFailure?: { at: string; failure: FailureReport; attempts?: number; retryAfterMs?: number }
   /** Keys of problems that people have, or may have, been told by this channel and whose end they have not. */
   told?: string[]
+  /** By key, the name of the incident that was opened for it; the key itself where none is noted. */
+  toldAs?: Record<string, string>
   /** Messages given up: too old, or too many waiting. */
   dropped: number
 }
@@ -43,20 +67,33 @@ export function emptyOutbox(): Outbox {
 export function readOutbox(text: string | undefined): Outbox {
   const value = parseJson(text)
   if (!isRecord(value) || value.schema !== 1 || !Array.isArray(value.pending)) return emptyOutbox()
-  const pending = value.pending.filter(isPending)
+  const stored = value.pending.filter(isPending)
   const channels = Object.entries(isRecord(value.channels) ? value.channels : {}).filter(
     (entry): entry is [string, ChannelRecord] =>
       isRecord(entry[1]) &&
       typeof entry[1].dropped === 'number' &&
-      (entry[1].told === undefined || isStrings(entry[1].told)),
+      (entry[1].told === undefined || isStrings(entry[1].told)) &&
+      (entry[1].toldAs === undefined || isTextRecord(entry[1].toldAs)),
   )
-  return { schema: 1, pending, channels: Object.fromEntries(channels) }
+  const outbox: Outbox = { schema: 1, pending: [], channels: Object.fromEntries(channels) }
+  if (isRecord(value.remember)) {
+    const { run, certificates } = value.remember
+    outbox.remember = { run: runMemoryOf(run), certificates: memoriesIn(certificates) }
+  }
+  for (const item of stored) {
+    outbox.pending.push(notBegun(item))
+    // Its process died between sending it and saying so.
+    const record = outbox.channels[item.channel]
+    if (item.begun && record) outbox.channels[item.channel] = { ...record, ...toldBy(item, record, false) }
+  }
+  return outbox
 }
 
 function isPending(value: unknown): value is Pending {
   if (!isRecord(value) || typeof value.channel !== 'string' || typeof value.attempts !== 'number')
     return false
   if (!isInstant(value.queuedAt) || !isRecord(value.digest)) return false
+  if (value.begun !== undefined && !isTextRecord(value.begun)) return false
   return (
     typeof value.digest.id === 'string' &&
     isInstant(value.digest.at) &&
@@ -118,7 +155,13 @@ export function queue(
     const count = (counts.get(item.channel) ?? 0) + 1
     const old = now.getTime() - Date.parse(item.queuedAt) > outboxLimits.maxAge
     if (count > outboxLimits.perChannel || old) {
-      channels[item.channel] = { ...record, dropped: record.dropped + 1 }
+      // Whoever was told of a problem hears of its end, however late.
+      const owed = item.digest.notices.filter((notice) =>
+        endedBy(notice).some((key) => record.told?.includes(key)),
+      )
+      if (owed.length > 0) pending.unshift(withNotices(item, () => owed))
+      if (owed.length < item.digest.notices.length)
+        channels[item.channel] = { ...record, dropped: record.dropped + 1 }
       continue
     }
     counts.set(item.channel, count)
@@ -140,6 +183,31 @@ export function due(outbox: Outbox, now: Date): Pending[] {
   return outbox.pending
     .filter(({ channel }) => !rests(outbox, channel, now))
     .sort((a, b) => rank(a) - rank(b))
+}
+
+/**
+ * Notes on what is due that it is under way. An incident keeps the name under which it was opened until its end is
+ * told, whatever the installation is called by then; `scope` names this installation in those that are opened now.
+ */
+export function begin(outbox: Outbox, now: Date, scope: string): Outbox {
+  const sent = new Set(due(outbox, now))
+  return { ...outbox, pending: outbox.pending.map((item) => (sent.has(item) ? begun(item) : item)) }
+
+  function begun(item: Pending): Pending {
+    const { told = [], toldAs = {} } = outbox.channels[item.channel] ?? {}
+    const keys = item.digest.notices.flatMap((one) => (isProblem(one) ? [one.key] : endedBy(one)))
+    const name = (key: string) => (told.includes(key) ? (toldAs[key] ?? key) : `${scope}/${key}`)
+    return { ...item, begun: Object.fromEntries(keys.map((key) => [key, name(key)])) }
+  }
+}
+
+/** What was left alone after all is not under way any more. */
+export function ended(outbox: Outbox): Outbox {
+  return { ...outbox, pending: outbox.pending.map(notBegun) }
+}
+
+function notBegun({ begun: _, ...item }: Pending): Pending {
+  return item
 }
 
 function isCritical({ digest }: Pending): boolean {
@@ -193,11 +261,13 @@ export function settle(outbox: Outbox, item: Pending, now: Date, failure?: Failu
   const same = (other: Pending) => other.channel === item.channel && other.digest.id === item.digest.id
   const { lastFailure: before, ...rest } = record
   const mayHaveCome = failure === undefined || failure.effect === 'unknown'
-  const told = mayHaveCome ? toldBy(item.digest, record.told ?? [], failure === undefined) : record.told
-  const changed: ChannelRecord = { ...rest, ...(told === undefined ? {} : { told }) }
+  const changed: ChannelRecord = {
+    ...rest,
+    ...(mayHaveCome ? toldBy(item, record, failure === undefined) : {}),
+  }
   if (failure === undefined)
     return {
-      schema: 1,
+      ...outbox,
       pending: outbox.pending.filter((other) => !same(other)),
       channels: { ...outbox.channels, [item.channel]: { ...changed, lastSuccess: now.toISOString() } },
     }
@@ -209,19 +279,30 @@ export function settle(outbox: Outbox, item: Pending, now: Date, failure?: Failu
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
   }
   return {
-    schema: 1,
+    ...outbox,
     pending: outbox.pending.map((other) =>
-      same(other) ? { ...other, attempts: other.attempts + 1 } : other,
+      same(other) ? { ...notBegun(other), attempts: other.attempts + 1 } : other,
     ),
     channels: { ...outbox.channels, [item.channel]: changed },
   }
 }
 
-function toldBy({ notices }: Digest, before: readonly string[], certainly: boolean): string[] {
-  const told = new Set(before)
-  for (const notice of notices) {
-    if (isProblem(notice)) told.add(notice.key)
-    else if (certainly) for (const key of endedBy(notice)) told.delete(key)
+/** What a channel's people know once they have, or may have, had this message. */
+function toldBy(
+  { digest, begun = {} }: Pending,
+  record: ChannelRecord,
+  certainly: boolean,
+): Pick<ChannelRecord, 'told' | 'toldAs'> {
+  const told = new Set(record.told)
+  const names = { ...record.toldAs }
+  for (const notice of digest.notices) {
+    if (isProblem(notice)) {
+      told.add(notice.key)
+      const name = begun[notice.key]
+      if (name !== undefined) names[notice.key] = name
+    } else if (certainly) for (const key of endedBy(notice)) told.delete(key)
   }
-  return [...told].slice(-outboxLimits.toldKeys)
+  const kept = [...told].slice(-outboxLimits.toldKeys)
+  const toldAs = kept.flatMap((key) => (names[key] === undefined ? [] : [[key, names[key]]]))
+  return { told: kept, ...(toldAs.length === 0 ? {} : { toldAs: Object.fromEntries(toldAs) }) }
 }

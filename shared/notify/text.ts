@@ -5,12 +5,18 @@ import { countText } from '../watch/words.ts'
 
 export { noticeText, plain } from '../watch/notice-text.ts'
 
-/** One line for subjects, titles and notifications: the most urgent fact and how many more there are. */
+/** One line for subjects, titles and notifications: whose it is, the most urgent fact and how many more there are. */
 export function headline(digest: Digest): string {
   const [first] = digest.notices
   if (first === undefined) return 'cert-rotation'
   const rest = digest.notices.length - 1
-  return `${noticeText(first).title}${rest === 0 ? '' : `, and ${rest} more`}`
+  return `${titled(digest, first)}${rest === 0 ? '' : `, and ${rest} more`}`
+}
+
+/** The title of one notice where it stands alone, with the name of the installation before it. */
+export function titled({ installation }: Digest, notice: Notice): string {
+  const { title } = noticeText(notice)
+  return installation === undefined ? title : `${installation}: ${title}`
 }
 
 export const marks = { critical: '🔴', warning: '🟠', info: '🟢' } as const
@@ -33,12 +39,13 @@ export function digestText(
   maxBytes: number,
   escapeText: (text: string) => string = (text) => text,
 ): string {
+  const from = digest.installation === undefined ? [] : [escapeText(`Installation: ${digest.installation}`)]
   const { shown, left } = fitting(
     digest,
-    maxBytes - 120,
+    maxBytes - 120 - Buffer.byteLength(from.join()),
     (notice) => Buffer.byteLength(escapeText(noticePlain(notice))) + 2,
   )
-  const parts = shown.map((notice) => escapeText(noticePlain(notice)))
+  const parts = [...from, ...shown.map((notice) => escapeText(noticePlain(notice)))]
   if (left > 0) parts.push(leftOut(left))
   return truncateBytes(parts.join('\n\n'), maxBytes)
 }

@@ -1,8 +1,8 @@
 import { Failure, type FailureReport } from '../base/failure.ts'
 import { addressed } from '../notify/addressed.ts'
 import { deliver } from '../notify/deliver.ts'
-import { lastFailure, type Outbox, queue, readOutbox, untold } from '../notify/outbox.ts'
-import { openJournal } from '../rotation/journal.ts'
+import { lastFailure, type Outbox, queue, type Remembered, readOutbox, untold } from '../notify/outbox.ts'
+import { emptyState, openJournal } from '../rotation/journal.ts'
 import type { HeldLease, Parties } from '../rotation/parties.ts'
 import { type AlertMemory, type RunMemory, readRunMemory, watchKeys } from '../watch/alert-memory.ts'
 import type { Gathered } from '../watch/facts.ts'
@@ -57,10 +57,11 @@ export async function lastTickOf(parties: Pick<Parties, 'store'>) {
 }
 
 /**
- * Judge, write down, send. What is to be said is in the store before the memory that it was said, and both before
- * anything is sent: a crash in between repeats a message (with the same id) and never loses one. Where somebody is
- * working on a certificate, people are told all the same (the work may hang, and again in every tick); what was told
- * is then remembered beside its state file, until that is free.
+ * Judge, write down, send. What is to be said and the memory that it was said are in the store by one write, and what
+ * is under way by another before anything is sent: a crash in between repeats a message (with the same id) and never
+ * loses one, nor the end of what may have been told. Where somebody is working on a certificate, people are told all
+ * the same (the work may hang, and again in every tick); what was told is then remembered beside its state file, until
+ * that is free.
  */
 async function tell(
   wiring: Wiring,
@@ -72,8 +73,8 @@ async function tell(
   if (!answer.held) return { outbox: await storedOutbox(parties) }
   const held: HeldLease[] = [answer.lease]
   try {
-    const before = await storedOutbox(parties)
-    const runMemory = readRunMemory(await textOf(parties, watchKeys.memory))
+    const { remember, ...before } = await storedOutbox(parties)
+    const runMemory = remembered(remember) ?? readRunMemory(await textOf(parties, watchKeys.memory))
     // Nothing is concluded about what could not be read.
     const seen = withKept(without(gathered, gathered.notLookedAt?.certificates ?? new Set()), runMemory)
     const judged = judge(seen, runMemory)
@@ -89,19 +90,24 @@ async function tell(
         kept[name] = memory
       }
     }
-    const remembered = { ...judged.runMemory, kept }
+    const after = { ...judged.runMemory, kept }
 
     const channels = await wiring.channels()
     const digests = digestsOf(judged.notices, gathered.now, wiring.config.alerts)
     const names = new Set(channels.all.map(({ name }) => name))
     const outbox = queue(before, addressed(digests, channels), names, gathered.now)
-    await storeJson(parties, watchKeys.outbox, outbox, before)
+    const stored: Outbox =
+      remember || digests.length > 0
+        ? { ...outbox, remember: { run: after, certificates: Object.fromEntries(changed) } }
+        : outbox
+    await storeJson(parties, watchKeys.outbox, stored, remember ? { ...before, remember } : before)
     for (const [name, memory] of changed) {
       const journal = await openJournal(name, parties)
       journal.state.alerts = memory as unknown as Record<string, unknown>
       await journal.save()
     }
-    await storeJson(parties, watchKeys.memory, remembered, { ...runMemory, kept: runMemory.kept ?? {} })
+    const known = remember ? undefined : { ...runMemory, kept: runMemory.kept ?? {} }
+    await storeJson(parties, watchKeys.memory, after, known)
     for (const notice of judged.notices)
       parties.log.info(`to tell: ${notice.kind}: ${notice.where.join(', ')}`, {
         step: 'tell',
@@ -112,8 +118,22 @@ async function tell(
     // Half of what is left: the page and what was not sent are still written.
     const sending = limited(deadline, clock, deadline.remainingMs() / 2)
     try {
-      const sent = await deliver({ channels: channels.all, outbox, clock, log, signal: sending.signal })
-      await storeJson(parties, watchKeys.outbox, sent, outbox)
+      let saved = stored
+      const save = async (next: Outbox) => {
+        await storeJson(parties, watchKeys.outbox, next, saved)
+        saved = next
+      }
+      const { signal } = sending
+      const sent = await deliver({
+        channels: channels.all,
+        outbox,
+        from: wiring.installation,
+        save,
+        clock,
+        log,
+        signal,
+      })
+      await save(sent)
       const [first] = untold(sent, channels.of)
       if (!first) return { outbox: sent }
       return { outbox: sent, untold: notTold(lastFailure(sent, first.channel), first.channel) }
@@ -123,6 +143,11 @@ async function tell(
   } finally {
     for (const lease of held) await lease.release()
   }
+}
+
+/** What a tell that died before it had written everything down would have left. */
+function remembered(remember: Remembered | undefined): RunMemory | undefined {
+  return remember && { ...remember.run, kept: { ...remember.run.kept, ...remember.certificates } }
 }
 
 export async function storedOutbox(parties: Pick<Parties, 'store'>): Promise<Outbox> {
@@ -156,8 +181,8 @@ function changedMemories(judged: Judged, gathered: Gathered): Map<string, AlertM
 function withKept(gathered: Gathered, { kept = {} }: RunMemory): Gathered {
   const states = new Map(gathered.states)
   for (const [name, memory] of Object.entries(kept)) {
-    const state = states.get(name)
-    if (state) states.set(name, { ...state, alerts: memory as unknown as Record<string, unknown> })
+    const state = states.get(name) ?? emptyState(name)
+    states.set(name, { ...state, alerts: memory as unknown as Record<string, unknown> })
   }
   return { ...gathered, states }
 }

@@ -52,6 +52,7 @@ export function buildStatus(input: StatusInput): StatusModel {
   const certificates = [...managed, ...discovered].sort(byUrgency)
   return cleaned({
     schema: 1,
+    ...(input.config.name === undefined ? {} : { name: input.config.name }),
     at: now.toISOString(),
     ...(lastTick === undefined
       ? {}

@@ -9,7 +9,14 @@ type Sample = readonly [labels: Labels, value: number]
  * `cert_rotation_certificate_not_after_timestamp_seconds - time()` works.
  */
 export function renderMetrics(model: StatusModel): string {
-  const { certificates, summary } = model
+  const { certificates, summary, name } = model
+  const common: Labels = name === undefined ? {} : { installation: name }
+  const family = (metric: string, help: string, samples: readonly Sample[]) =>
+    familyText(
+      metric,
+      help,
+      samples.map(([labels, value]) => [{ ...common, ...labels }, value]),
+    )
   const each = (value: (certificate: CertificateStatus) => number | undefined): Sample[] =>
     certificates.flatMap((certificate) => {
       const number = value(certificate)
@@ -149,7 +156,7 @@ function recentRotations(certificates: readonly CertificateStatus[]): Sample[] {
 }
 
 /** A family without samples is left out; two samples with the same labels would make the whole file invalid. */
-function family(name: string, help: string, samples: readonly Sample[]): string {
+function familyText(name: string, help: string, samples: readonly Sample[]): string {
   const metric = `cert_rotation_${name}`
   const lines = new Map<string, string>()
   for (const [labels, value] of samples) {

@@ -10,6 +10,8 @@ import type { ServedVerdict } from '../watch/served.ts'
  */
 export interface StatusModel {
   schema: 1
+  /** Of the installation, where it has one. */
+  name?: string
   /** When it was made. */
   at: string
   /** The timer: when it ran last and how far apart its ticks are. */

@@ -30,7 +30,7 @@ ${html`<meta http-equiv="Content-Security-Policy" content="${policy}">`}
 <meta name="referrer" content="no-referrer">
 <meta name="robots" content="noindex">
 <link rel="icon" href="data:,">
-${html`<title>${title} · cert-rotation</title>`}
+${html`<title>${title} · ${brand(model)}</title>`}
 <style>${pageStyle}</style>
 </head>
 <body>
@@ -66,13 +66,18 @@ function verdict({ summary }: StatusModel): string {
   return 'All is well'
 }
 
-function header({ summary, at }: StatusModel, title: string): string {
+function brand({ name }: StatusModel): string {
+  return name === undefined ? 'cert-rotation' : `cert-rotation · ${name}`
+}
+
+function header(model: StatusModel, title: string): string {
+  const { summary, at } = model
   const unseen = summary.domainsNotSeen === 0 ? '' : `, ${summary.domainsNotSeen} cannot be seen from here`
   const served =
     summary.domains === 0
       ? 'No domain is watched'
       : `${number(summary.domainsAsExpected)} of ${number(summary.domains)} domains serve what they should${unseen}`
-  return html`<header><div class="wrap"><div><p class="brand">cert-rotation</p><h1>${title}</h1>
+  return html`<header><div class="wrap"><div><p class="brand">${brand(model)}</p><h1>${title}</h1>
 <p class="sub">${served} · as of ${instantText(at)}, <span id="age">when this page was written</span></p></div>
 <button class="theme" id="theme" type="button" hidden>Theme: system</button></div></header>`
 }

@@ -143,21 +143,21 @@ export function wrap(line: string, width: number): string[] {
 }
 
 function footer(
-  { summary, misplaced = [], channels, quotas, lastTick }: StatusModel,
+  { name, summary, misplaced = [], channels, quotas, lastTick }: StatusModel,
   now: Date,
   paint: Paint,
 ): string[] {
   const lines = [
-    `${countText(summary.certificates, 'certificate')}, ${summary.domainsAsExpected} of ${countText(summary.domains, 'domain')} served as expected${summary.domainsNotSeen === 0 ? '' : `, ${summary.domainsNotSeen} not seen from here`}`,
+    `${name === undefined ? '' : `${name}: `}${countText(summary.certificates, 'certificate')}, ${summary.domainsAsExpected} of ${countText(summary.domains, 'domain')} served as expected${summary.domainsNotSeen === 0 ? '' : `, ${summary.domainsNotSeen} not seen from here`}`,
   ]
   for (const { where, used, limit } of quotas) {
     if (used >= limit * 0.85) lines.push(paint('33', `${where}: ${used} of ${limit} certificates used`))
   }
   for (const { message, next } of misplaced) lines.push(paint('33', `${message}. ${next}`))
-  for (const { name, pending, lastFailure } of channels) {
+  for (const { name: channel, pending, lastFailure } of channels) {
     if (lastFailure !== undefined)
       lines.push(
-        paint('33', `channel ${name}: ${countText(pending, 'message')} waiting; ${lastFailure.message}`),
+        paint('33', `channel ${channel}: ${countText(pending, 'message')} waiting; ${lastFailure.message}`),
       )
   }
   if (lastTick !== undefined)

@@ -87,7 +87,10 @@ export function readAlertMemory(value: unknown): AlertMemory {
 
 /** Reads `status/alerts.json` as text; a missing or damaged file counts as no memory. */
 export function readRunMemory(text: string | undefined): RunMemory {
-  const value = parseJson(text)
+  return runMemoryOf(parseJson(text))
+}
+
+export function runMemoryOf(value: unknown): RunMemory {
   if (!isRecord(value) || value.schema !== 1) return emptyRunMemory()
   const kept = memoriesIn(value.kept)
   return {
@@ -98,7 +101,7 @@ export function readRunMemory(text: string | undefined): RunMemory {
   }
 }
 
-function memoriesIn(value: unknown): Record<string, AlertMemory> {
+export function memoriesIn(value: unknown): Record<string, AlertMemory> {
   const entries = Object.entries(isRecord(value) ? value : {})
   return Object.fromEntries(entries.map(([id, memory]) => [id, readAlertMemory(memory)]))
 }

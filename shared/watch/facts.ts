@@ -64,7 +64,7 @@ export interface Unread {
 /** Everything that one tick has seen. The timer gathers it; nothing behind it does any I/O. */
 export interface Gathered {
   now: Date
-  config: Pick<Config, 'certificates' | 'alerts'>
+  config: Pick<Config, 'name' | 'certificates' | 'alerts'>
   /** By name in rotation.yaml; a certificate without a state file is simply missing. */
   states: ReadonlyMap<string, RotationState>
   observations: readonly DomainObservation[]

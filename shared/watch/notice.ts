@@ -7,7 +7,7 @@ export type Severity = 'info' | 'warning' | 'critical'
 interface NoticeFacts {
   /**
    * Names the condition, not the message: a notice that repeats, worsens or solves a condition carries the same
-   * key. PagerDuty's `dedup_key`.
+   * key.
    */
   key: string
   /** ISO instant of the tick that noticed it. */
@@ -95,6 +95,16 @@ export interface Digest {
   audience?: string
   at: string
   notices: readonly Notice[]
+  /** Who tells it, where the installation has a name. */
+  installation?: string
+  /** By key, what the incident of a condition is called by a receiver that keeps it open until it hears the end. */
+  incidents?: Readonly<Record<string, string>>
+}
+
+/** Who tells: `name` is for people, `scope` keeps its incidents apart from those of other installations. */
+export interface Installation {
+  name?: string
+  scope: string
 }
 
 const severities: Severity[] = ['critical', 'warning', 'info']

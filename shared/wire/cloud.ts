@@ -4,6 +4,7 @@ import { deliveredDigest } from '../acme/state.ts'
 import { type Clock, second } from '../base/clock.ts'
 import { Failure } from '../base/failure.ts'
 import type { Log } from '../base/log.ts'
+import { digestOf } from '../base/names.ts'
 import { readTrust, rootsFromPem, type Trust } from '../certificate/trust.ts'
 import { configDigest } from '../config/digest.ts'
 import { type Endpoints, endpointsFor } from '../config/endpoints.ts'
@@ -37,6 +38,7 @@ import { createDirectoryStore } from '../store/directory.ts'
 import { acquireLease } from '../store/lease.ts'
 import type { Store } from '../store/port.ts'
 import { withPrefix } from '../store/prefixed.ts'
+import type { Installation } from '../watch/notice.ts'
 
 export interface WiringOptions {
   config: Config
@@ -58,6 +60,8 @@ export interface WiringOptions {
 /** The outside, opened once and used for any number of runs. */
 export interface Wiring {
   config: Config
+  /** In whose name people are told. */
+  installation: Installation
   /** Relative paths in the config start here. */
   folder: string
   store: Store
@@ -161,6 +165,7 @@ export async function openWiring(options: WiringOptions): Promise<Wiring> {
 
   return {
     config,
+    installation: installationOf(config, store),
     store,
     names: Object.keys(certificates),
     endpoints: cloud?.endpoints,
@@ -215,6 +220,11 @@ export async function openWiring(options: WiringOptions): Promise<Wiring> {
       await reader.close()
     },
   }
+}
+
+/** Where nobody has named it, its store tells it from others. */
+function installationOf({ name }: Config, store: Store): Installation {
+  return name === undefined ? { scope: digestOf(store.description).slice(0, 8) } : { name, scope: name }
 }
 
 function listedElsewhere(name: string, certificates: Config['certificates']): Job['listedElsewhere'] {

@@ -38,6 +38,8 @@ const bare = (...hosts: string[]): Notice => ({
 const well = (remaining: number, ...hosts: string[]) =>
   ({ ...solved, key, where: hosts, remaining }) as Notice
 
+const delivery = { from: { scope: 'here' }, save: async () => {} }
+
 /** One channel over several ticks: what it is given, and what comes of it. */
 function line(send: Channel['send'], name = 'a') {
   let outbox = emptyOutbox()
@@ -48,7 +50,7 @@ function line(send: Channel['send'], name = 'a') {
       notices.length === 0 ? [] : [{ channel: name, digest: { ...digest(...notices), id: `${++count}` } }]
     outbox = queue(readOutbox(JSON.stringify(outbox)), messages, new Set([name]), at)
     const clock = { ...systemClock, now: () => at }
-    outbox = await deliver({ channels: [{ name, send }], outbox, clock, log: silentLog, signal })
+    outbox = await deliver({ ...delivery, channels: [{ name, send }], outbox, clock, log: silentLog, signal })
     return outbox
   }
   return { tick, outbox: () => outbox }
@@ -187,7 +189,7 @@ test('at PagerDuty no trigger follows the resolve of its incident', async () => 
     await tick(later(5 * minute), well(0, 'www'))
     await tick(later(hour))
     const [, ...events] = server.received.map(({ json }) => `${json.event_action} ${json.dedup_key}`)
-    expect(events).toEqual(['trigger cert-rotation/docs/expiry'])
+    expect(events).toEqual(['trigger cert-rotation/here/docs/expiry'])
   } finally {
     await server.close()
   }
@@ -196,7 +198,7 @@ test('at PagerDuty no trigger follows the resolve of its incident', async () => 
 test('a message of which a part was taken may have been told', async () => {
   let refused = true
   const server = await receiver(({ json }, response) =>
-    response.writeHead(refused && json.dedup_key !== `cert-rotation/${key}` ? 429 : 202).end('{}'),
+    response.writeHead(refused && json.dedup_key !== `cert-rotation/here/${key}` ? 429 : 202).end('{}'),
   )
   try {
     const pagerduty = channel('pagerduty', server.url('/v2'), 'routing')
@@ -205,8 +207,8 @@ test('a message of which a part was taken may have been told', async () => {
     refused = false
     await tick(later(hour), well(0, 'www'))
     const events = server.received.map(({ json }) => `${json.event_action} ${json.dedup_key}`)
-    expect(events).toContain(`resolve cert-rotation/${key}`)
-    expect(events.filter((event) => event === `trigger cert-rotation/${key}`)).toHaveLength(1)
+    expect(events).toContain(`resolve cert-rotation/here/${key}`)
+    expect(events.filter((event) => event === `trigger cert-rotation/here/${key}`)).toHaveLength(1)
   } finally {
     await server.close()
   }
@@ -231,6 +233,20 @@ test('the outbox is bounded: too many and too old are given up and counted, the 
   )
   expect(outbox.channels.a?.dropped).toBe(10)
   expect(queue(outbox, [], new Set(['a']), later(4 * day)).channels.a?.dropped).toBe(30)
+})
+
+test('whoever was told of a problem hears of its end after any outage of the channel', async () => {
+  const { taken, state, send } = scripted()
+  const { tick, outbox } = line(send)
+  await tick(start, bare('www'))
+  state.failure = throttled(day)
+  await tick(later(hour), well(0, 'www'), good)
+  for (const days of [1, 4, 5]) await tick(later(days * day))
+  expect(outbox().channels.a?.dropped).toBe(1)
+  state.failure = undefined
+  await tick(later(6 * day))
+  expect(taken.at(-1)).toEqual(['solved www'])
+  expect(outbox()).toMatchObject({ pending: [], channels: { a: { told: [] } } })
 })
 
 test('a digest that is queued twice is sent once, and a channel that is configured no more is forgotten', () => {
@@ -290,6 +306,7 @@ test('one channel that fails or hangs holds up no other, and nothing is thrown',
     systemClock.now(),
   )
   const after = await deliver({
+    ...delivery,
     channels,
     outbox: before,
     clock: systemClock,

@@ -32,6 +32,13 @@ function smn(endpoint: string) {
   }
 }
 
+test('subject, mail and SMS say which installation it comes from', () => {
+  const named = { ...digest(expiry), installation: 'production eu-de' }
+  expect(smnSubject(named)).toBe('[cert-rotation] production eu-de: shop expires in 24 hours')
+  expect(smsText(named)).toMatch(/^cert-rotation: production eu-de: shop expires/)
+  expect(smnStructure(named, start).email).toMatch(/^Installation: production eu-de\n\n🔴 shop expires/)
+})
+
 test('a digest is published once, with a structure whose values are text', async () => {
   server = await receiver((_, response) => response.writeHead(200).end('{"request_id":"r","message_id":"m"}'))
   const { channel, close } = smn(server.url('/'))

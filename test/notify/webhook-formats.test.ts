@@ -179,6 +179,28 @@ describe('the generic format', () => {
   })
 })
 
+test('every format says which installation it comes from, and its incidents are its own', async () => {
+  const named = {
+    ...digest(expiry),
+    installation: 'production eu-de',
+    incidents: { 'shop/expiry': 'p/shop' },
+  }
+  for (const format of Object.keys(replies).map((path) => path.slice(1) as 'slack'))
+    await channel(format, server.url(`/${format}`), 'S'.repeat(32)).send(named, never)
+  expect(server.received).toHaveLength(7)
+  for (const { body, url } of server.received) {
+    const said = /dingtalk|wecom/.test(url.pathname)
+      ? /Installation: production eu-de\\n\\n🔴 shop expires/
+      : /production eu-de: shop expires/
+    expect(body, url.pathname).toMatch(said)
+  }
+  const [incident] = server.received.filter(({ url }) => url.pathname === '/pagerduty')
+  expect(incident?.json).toMatchObject({
+    dedup_key: 'cert-rotation/p/shop',
+    payload: { custom_details: { Installation: 'production eu-de' } },
+  })
+})
+
 test('no format lets a control character or a bidirectional override through', async () => {
   for (const format of ['slack', 'teams', 'dingtalk', 'feishu', 'wecom', 'pagerduty', 'generic'] as const) {
     await channel(format, server.url(`/${format}`), 'S'.repeat(32)).send(

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import { emptyOutbox } from '../../shared/notify/outbox.ts'
 import { buildStatus } from '../../shared/status/build.ts'
 import { renderJson } from '../../shared/status/json.ts'
+import { renderMetrics } from '../../shared/status/metrics.ts'
 import { renderPage } from '../../shared/status/page.ts'
 import { renderTable } from '../../shared/status/table.ts'
 import { config, gathered, start } from '../watch/support.ts'
@@ -43,6 +44,22 @@ test('nothing configured is said, not drawn', () => {
   const model = buildStatus({ ...gathered(start, config({})), outbox: emptyOutbox() })
   expect(renderTable(model, { color: false, width: 80 })).toContain('No certificates are configured.')
   expect(renderPage(model)).toContain('No certificate is watched yet')
+})
+
+test('an installation that has a name is named by table, page, JSON and every metric', () => {
+  const settings = { ...config({}), name: 'production eu-de' }
+  const model = buildStatus({ ...gathered(start, settings), outbox: emptyOutbox() })
+  expect(renderTable(model, { color: false, width: 80 })).toContain('production eu-de: 0 certificates')
+  expect(renderPage(model)).toContain(
+    '<title>No certificate is watched yet · cert-rotation · production eu-de</title>',
+  )
+  expect(renderPage(model)).toContain('<p class="brand">cert-rotation · production eu-de</p>')
+  expect(JSON.parse(renderJson(model)).name).toBe('production eu-de')
+  const samples = renderMetrics({ ...smallModel(), name: 'a "b"' })
+    .split('\n')
+    .filter((line) => /^[^#]/.test(line))
+  expect(samples.length).toBeGreaterThan(20)
+  for (const line of samples) expect(line).toContain('{installation="a \\"b\\""')
 })
 
 test('the JSON document is the model, with health, next act and rotations', () => {

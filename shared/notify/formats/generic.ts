@@ -3,7 +3,7 @@ import { digestText, headline, noticeText, severityOf } from '../text.ts'
 import type { WebhookFormat } from './format.ts'
 
 /**
- * Our own JSON, a contract: `schema`, `id` (the same for a repeated delivery), `at`, `audience`, `severity`,
+ * Our own JSON, a contract: `schema`, `id` (the same for a repeated delivery), `at`, `installation` (its name or null), `audience`, `severity`,
  * `headline`, `text`, and `notices` with every fact plus `title` and `lines`. With a secret configured the header
  * `X-Cert-Rotation-Signature` is `t=<seconds>,v1=<hex HMAC-SHA256 of "<seconds>.<body>">`.
  */
@@ -14,6 +14,7 @@ export const generic: WebhookFormat = {
       schema: 1,
       id: digest.id,
       at: digest.at,
+      installation: digest.installation ?? null,
       audience: digest.audience ?? null,
       severity: severityOf(digest),
       headline: headline(digest),

@@ -1,19 +1,19 @@
 import { digestOf } from '../../base/names.ts'
-import type { Notice } from '../../watch/notice.ts'
-import { noticeText, plain, truncateBytes } from '../text.ts'
+import type { Digest, Notice } from '../../watch/notice.ts'
+import { noticeText, plain, titled, truncateBytes } from '../text.ts'
 import type { WebhookFormat, WebhookRequest } from './format.ts'
 
 const severities = { critical: 'critical', warning: 'warning', info: 'info' } as const
 
 /**
- * PagerDuty Events API v2. One event per condition, `dedup_key` from its key, so that a repeat or a worse threshold
+ * PagerDuty Events API v2. One event per condition, `dedup_key` from its incident, so that a repeat or a worse threshold
  * updates the incident and what is solved resolves it. Good news about what was never an incident is not sent.
  */
 export const pagerduty: WebhookFormat = {
   title: 'PagerDuty',
   requests: ({ digest, secret }) => {
     const routingKey = secret?.reveal() ?? ''
-    return digest.notices.flatMap((notice) => events(notice, routingKey))
+    return digest.notices.flatMap((notice) => events(notice, digest, routingKey))
   },
   judge: (status, body) => {
     const said = typeof body === 'object' && body !== null ? (body as Record<string, unknown>) : {}
@@ -26,26 +26,34 @@ export const pagerduty: WebhookFormat = {
   },
 }
 
-function events(notice: Notice, routingKey: string): WebhookRequest[] {
-  if (notice.kind === 'rotated') return notice.solves.map((key) => resolve(key, routingKey))
-  if (notice.kind === 'solved') return notice.remaining === 0 ? [resolve(notice.key, routingKey)] : []
-  const { title, lines } = noticeText(notice)
+function events(notice: Notice, digest: Digest, routingKey: string): WebhookRequest[] {
+  const incident = (key: string) => dedupKey(digest.incidents?.[key] ?? key)
+  const resolve = (key: string): WebhookRequest => ({
+    body: JSON.stringify({ routing_key: routingKey, event_action: 'resolve', dedup_key: incident(key) }),
+  })
+  if (notice.kind === 'rotated') return notice.solves.map(resolve)
+  if (notice.kind === 'solved') return notice.remaining === 0 ? [resolve(notice.key)] : []
+  const { lines } = noticeText(notice)
+  const { installation } = digest
   const payload = {
-    summary: truncateBytes(title, 1_024),
+    summary: truncateBytes(titled(digest, notice), 1_024),
     source: plain(notice.where[0] ?? notice.certificate ?? 'cert-rotation'),
     severity: severities[notice.severity],
     timestamp: notice.at,
     component: plain(notice.certificate ?? 'cert-rotation'),
     ...(notice.owner === undefined ? {} : { group: plain(notice.owner) }),
     class: notice.kind,
-    custom_details: details(lines),
+    custom_details: {
+      ...(installation === undefined ? {} : { Installation: installation }),
+      ...details(lines),
+    },
   }
   return [
     {
       body: JSON.stringify({
         routing_key: routingKey,
         event_action: 'trigger',
-        dedup_key: dedupKey(notice.key),
+        dedup_key: incident(notice.key),
         client: 'cert-rotation',
         payload,
       }),
@@ -53,16 +61,10 @@ function events(notice: Notice, routingKey: string): WebhookRequest[] {
   ]
 }
 
-function resolve(key: string, routingKey: string): WebhookRequest {
-  return {
-    body: JSON.stringify({ routing_key: routingKey, event_action: 'resolve', dedup_key: dedupKey(key) }),
-  }
-}
-
 /** At most 255 characters. */
-export function dedupKey(key: string): string {
-  const full = `cert-rotation/${plain(key, 1_000)}`
-  return full.length <= 255 ? full : `${full.slice(0, 220)}/${digestOf(key)}`
+export function dedupKey(incident: string): string {
+  const full = `cert-rotation/${plain(incident, 1_000)}`
+  return full.length <= 255 ? full : `${full.slice(0, 220)}/${digestOf(incident)}`
 }
 
 function details(lines: FormatLines): Record<string, string> {
