@@ -1,4 +1,5 @@
 import type { AttachedDomain, BoundCertificate, DomainBinding, Gateway } from '../gateway/port.ts'
+import type { CreatedCertificate } from './state.ts'
 
 /**
  * ROMA Connect shows one of the certificates of a domain and leaves out its algorithm (its pages flag `ssl_infos`
@@ -34,4 +35,18 @@ export class HiddenBindings {
         one.domainId === binding.domainId || (one.host === binding.host && one.groupId === binding.groupId),
     )
   }
+}
+
+/**
+ * Everything of ours that may be on a domain: an overtaken bundle's certificate stays there unseen, and in service, when
+ * the run that was to detach it dies. Without the names that the state gives them: the gateway is asked about those.
+ */
+export function oursAt(
+  created: Pick<CreatedCertificate, 'where' | 'id' | 'host'>[],
+  gateway: string,
+  host: string,
+): BoundCertificate[] {
+  return created
+    .filter((one) => one.where === gateway && (one.host === undefined || one.host === host))
+    .map(({ id }) => ({ id, name: '' }))
 }

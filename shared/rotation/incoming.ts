@@ -79,9 +79,10 @@ export async function collectUpload(
       upload.unfinished.push(`${shown(listed)} (${unfinished})`)
       continue
     }
-    upload.sources.push({ key, digest })
+    const source = { key, digest, stamp: stampOf(listed) }
+    upload.sources.push(source)
     if (bytes) upload.objects.push({ name: key.slice(folder.length), bytes })
-    else upload.unread.push({ key, digest })
+    else upload.unread.push(source)
   }
   return upload
 }
@@ -99,6 +100,11 @@ export function withoutHalves(upload: Upload, halves: Half[] = []): Upload {
       return half === 'shared' ? [{ ...source, stays: true }] : [source]
     }),
   }
+}
+
+/** Tells two uploads of the same bytes apart. */
+export function stampOf({ modifiedAt, version = '' }: ObjectSummary): string {
+  return `${modifiedAt.toISOString()} ${version}`
 }
 
 /** Nothing that could be a bundle, nothing that has to be told. */

@@ -1,6 +1,6 @@
 import { remoteCertificateName } from '../base/names.ts'
 import { ours } from './create.ts'
-import { HiddenBindings } from './hidden.ts'
+import { HiddenBindings, oursAt } from './hidden.ts'
 import type { Journal } from './journal.ts'
 import type { GatewayView } from './look.ts'
 import type { Job, Parties } from './parties.ts'
@@ -43,10 +43,13 @@ export async function makePlan(
     }),
   )
   const { current } = journal.state
-  await Promise.all(views.map((view) => showHidden(view, current, existing[view.key])))
-  const superseded = await Promise.all(views.map((view) => supersededAt(job, journal.state, bundle, view)))
-  const deleted = await deletedPredecessors(current, bundle, views)
   const overtaken = await madeByOvertaken(job, parties, current, bundle, views)
+  const known = [...journal.state.created, ...overtaken]
+  await Promise.all(views.map((view) => showHidden(view, known, current, existing[view.key])))
+  const superseded = await Promise.all(
+    views.map((view) => supersededAt(job, journal.state, known, bundle, view)),
+  )
+  const deleted = await deletedPredecessors(current, bundle, views)
   const plan = planRotation({
     certificateName: job.name,
     config: job.config,
@@ -72,6 +75,7 @@ export async function makePlan(
 async function supersededAt(
   job: Job,
   state: RotationState,
+  known: Made[],
   bundle: BundleFacts,
   view: GatewayView,
 ): Promise<string[]> {
@@ -80,10 +84,10 @@ async function supersededAt(
       certificates.length > 1 ? certificates.map(({ id }) => id) : [],
     ),
   )
-  const { current, created } = state
+  const { current } = state
   const used = current?.certificates[view.key]
   const noted = [
-    ...created.filter(({ where }) => where === view.key),
+    ...known.filter(({ where }) => where === view.key),
     ...(current && used ? [{ id: used, digest: current.bundle.digest }] : []),
   ].filter(({ id, digest }) => beside.has(id) && digest !== bundle.digest)
   const asked = noted.map(async (one) => {
@@ -110,12 +114,14 @@ async function deletedPredecessors(
   return deleted
 }
 
-/** A certificate of this bundle that an earlier run made, whether or not that run lived to write it down. */
+/** A certificate that an earlier run made, whether or not that run lived to write it down. */
 export interface Made {
   where: string
   id: string
   name: string
   digest: string
+  /** Strategy `add`: the only domain it can be on. */
+  host?: string
 }
 
 /**
@@ -148,13 +154,14 @@ async function alreadyAdded(job: Job, view: GatewayView, bundle: BundleFacts): P
   return view.domains.flatMap((domain) => {
     const name = nameAt(view, domain.host, { certificateName: job.name, bundle })
     const found = present.find((one) => one.name === name)
-    return found ? [{ where: view.key, id: found.id, name, digest: bundle.digest }] : []
+    return found ? [{ where: view.key, id: found.id, name, digest: bundle.digest, host: domain.host }] : []
   })
 }
 
 /** What an interrupted attach-first left beside the new certificate is planned away only where it is seen. */
 async function showHidden(
   view: GatewayView,
+  known: Made[],
   current: CurrentRotation | undefined,
   created: string | undefined,
 ): Promise<void> {
@@ -162,8 +169,11 @@ async function showHidden(
   for (const domain of view.domains) {
     const predecessor = current?.domains[domain.target]?.predecessor
     const ids = [created, current?.certificates[view.key]].filter((id) => id !== undefined)
-    const known = [...(predecessor ? [predecessor] : []), ...ids.map((id) => ({ id, name: '' }))]
-    domain.binding = await hidden.complete(domain.binding, known)
+    domain.binding = await hidden.complete(domain.binding, [
+      ...(predecessor ? [predecessor] : []),
+      ...ids.map((id) => ({ id, name: '' })),
+      ...oursAt(known, view.key, domain.host),
+    ])
   }
 }
 

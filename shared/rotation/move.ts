@@ -3,7 +3,7 @@ import { digestOf } from '../base/names.ts'
 import type { UploadedObject } from '../certificate/bundle.ts'
 import { contradiction, getCertain, getListed, putCertain } from '../store/certain.ts'
 import type { Store } from '../store/port.ts'
-import { MAX_OBJECT_BYTES, MAX_OBJECTS, type Upload } from './incoming.ts'
+import { MAX_OBJECT_BYTES, MAX_OBJECTS, stampOf, type Upload } from './incoming.ts'
 import { inParallel } from './parallel.ts'
 import type { SourceObject } from './state.ts'
 
@@ -27,11 +27,11 @@ export async function copyUnread(store: Store, upload: Upload, from: string, to:
 
 /**
  * Deletes the objects that were judged, and looks again whether they are gone. What somebody has uploaded under the
- * same key meanwhile stays; between the look and the delete lies one round trip in which an upload could still be
- * lost, since object storage without conditional deletes leaves no way to close it.
+ * same key meanwhile stays, were it the same bytes again; between the look and the delete lies one round trip in which
+ * an upload could still be lost, since object storage without conditional deletes leaves no way to close it.
  */
 export async function removeSources(store: Store, folder: string, sources: SourceObject[]): Promise<void> {
-  const wanted = new Map(sources.flatMap(({ key, digest, stays }) => (stays ? [] : [[key, digest]])))
+  const wanted = new Map(sources.filter(({ stays }) => !stays).map((source) => [source.key, source]))
   const atOnce = sources.length > MAX_OBJECTS ? MOVED_AT_ONCE : 1
   for (let round = 1; round <= ROUNDS; round++) {
     const listed = (await store.list(folder)).filter(({ key }) => wanted.has(key))
@@ -39,7 +39,8 @@ export async function removeSources(store: Store, folder: string, sources: Sourc
     await inParallel(atOnce, listed, async (object) => {
       const found = await getListed(store, object, { maxBytes: MAX_OBJECT_BYTES }).catch(unlessForbidden)
       if (found === null) return
-      const judged = found && digestOf(found.bytes) === wanted.get(object.key)
+      const { digest, stamp = stampOf(object) } = wanted.get(object.key)!
+      const judged = found && digestOf(found.bytes) === digest && stampOf(object) === stamp
       if (judged) await store.delete(object.key)
       // Gone only when a listing no longer has it.
       unsure ||= judged === undefined || judged

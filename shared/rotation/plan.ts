@@ -401,7 +401,9 @@ function planUpdate(view: GatewayView, records: Record<string, RecordedDomain>, 
     const record = records[domain.target]!
     const bound = replacedBy(facts.bundle, domain.binding)
     const updatable = bound && (bound.algorithm === undefined || bound.algorithm === facts.bundle.algorithm)
-    if (!updatable) rest.push(domain)
+    // Bound by an earlier run because nothing could be updated: what it was to replace may still be beside it.
+    const wasBound = bound && bound.id === facts.existing[view.key] && bound.id !== record.predecessor?.id
+    if (!updatable || wasBound) rest.push(domain)
     else if (facts.updated.has(bound.id) && !record.givenUp)
       steps.push(...afterUpdate(view, domain, record, bound.id, facts))
     else if (record.givenUp && !facts.updated.has(bound.id)) continue

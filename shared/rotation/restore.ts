@@ -3,7 +3,7 @@ import { asFailure, Failure } from '../base/failure.ts'
 import type { BoundCertificate } from '../gateway/port.ts'
 import { untilSeen } from './attach-seen.ts'
 import { detachLeftover, domainNow, type Place } from './detach.ts'
-import { HiddenBindings } from './hidden.ts'
+import { HiddenBindings, oursAt } from './hidden.ts'
 import { perform } from './perform.ts'
 import { nameAt } from './plan.ts'
 import { knownRefusal } from './rehearse.ts'
@@ -29,12 +29,8 @@ export async function restoreDomain(run: Run, gatewayKey: string, target: string
     const gateway = gatewayOf(run, gatewayKey)
     const shown = await gateway.domain(record)
     if (!shown || !predecessor) return
-    const ours = run.journal.state.created.filter((one) => one.where === gatewayKey)
-    // Without the names that the state gives them: what the gateway does not show, it is asked about.
-    const current = ours
-      .filter((one) => one.digest === run.current.bundle.digest)
-      .map(({ id }) => ({ id, name: '' }))
-    const now = await new HiddenBindings(gateway).complete(shown, [predecessor, ...current])
+    const ours = oursAt(run.journal.state.created, gatewayKey, record.host)
+    const now = await new HiddenBindings(gateway).complete(shown, [predecessor, ...ours])
     if (view?.config.strategy === 'update' && (await restoreUpdated(run, gatewayKey, target))) return
     const others = await oursAmong(
       run,

@@ -113,6 +113,11 @@ export interface Move {
 export interface SourceObject {
   key: string
   digest: string
+  /**
+   * Which upload of these bytes it was, by the store's own listing. The same bytes uploaded again are somebody asking
+   * again: they stay, though a move of the first ones is still to be finished. Absent in states of 0.1.0.
+   */
+  stamp?: string
   /** Copied and not removed: it may be half of a newer bundle, or be needed by one. */
   stays?: boolean
 }

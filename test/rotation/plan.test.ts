@@ -241,6 +241,16 @@ const table: Row[] = [
     steps: ['bind: attach of old; besides overtaken-ec'],
   },
   {
+    name: 'update, bound since nothing of its algorithm could be updated: what it replaces is still beside it',
+    strategy: 'update',
+    on: [bound.oldEc, bound.new],
+    existing: 'new',
+    of: NEW,
+    noted: { predecessor: bound.oldEc },
+    updated: ['new'],
+    steps: ['bind: attach, detach of new; replaces old-ec'],
+  },
+  {
     name: 'add, overtaken of another algorithm beside an old one: both go',
     strategy: 'add',
     on: [bound.old, bound.overtakenEc],

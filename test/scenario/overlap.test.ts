@@ -1,7 +1,10 @@
 import { afterEach, describe, expect, it } from 'vitest'
+import { day, hour } from '../../shared/base/clock.ts'
 import { rotateUploads } from '../../shared/runtime/jobs.ts'
 import { tick } from '../../shared/runtime/tick.ts'
 import { TestCloud } from '../support/cloud.ts'
+import { runOnce } from '../support/crash-run.ts'
+import { Crashed, Crasher } from '../support/crasher.ts'
 import { Story } from '../support/story.ts'
 
 describe('two uploads for one name', () => {
@@ -98,9 +101,74 @@ describe('two uploads for one name', () => {
       await story.cloud.drop(bundle)
     })
     const outcomes = await story.tick()
-    expect(outcomes.map(({ status }) => status)).toEqual(['rotated'])
+    expect(outcomes.map(({ status }) => status)).toEqual(['rotated', 'already deployed'])
     expect(story.called('apig.createCertificate')).toBe(1)
+    expect((await story.results('deployed')).length).toBe(1)
+    expect(await story.cloud.store.list('incoming/')).toEqual([])
   })
+
+  it('of the same bundle, the second while a dead run has still to clear the first away: somebody asks again', async () => {
+    await begin()
+    const theirs = story.cloud.bound()
+    const [old] = story.cloud.emulator.state().certificates
+    const bundle = await story.drop()
+    await dies('before store.delete')
+    expect(story.cloud.bound()).toEqual(all(bundle.fingerprint))
+    for (const host of hosts) story.cloud.emulator.bind(host, old!.id)
+    expect(story.cloud.bound()).toEqual(theirs)
+    await story.cloud.drop(bundle)
+    await story.ticks()
+    expect(story.cloud.bound()).toEqual(all(bundle.fingerprint))
+    expect(story.copies(bundle)).toBe(1)
+    expect(await story.cloud.store.list('incoming/')).toEqual([])
+  })
+
+  // ROMA Connect shows one certificate of a domain: the overtaken one stays there unseen, and is what clients get.
+  it('the second of another algorithm, each run dying right after its attach: what was overtaken is taken off', async () => {
+    const host = 'r.shop.example'
+    story = await Story.start({
+      apig: [],
+      roma: [host],
+      rules: { visibilityDelayMs: 0, attachOverOther: 'replace' },
+    })
+    const older = await story.cloud.issue([host], { from: -2 })
+    await story.cloud.drop(older)
+    // The first attach is the rehearsal's.
+    await dies('after roma.attach', 2)
+    const newer = await ofAlgorithm('RSA-2048', host)
+    await story.cloud.drop(newer)
+    await dies('after roma.attach', 2)
+    expect(story.cloud.bound()).toEqual({ [host]: [older.fingerprint, newer.fingerprint] })
+    const outcomes = await story.ticks()
+    expect(outcomes.at(-1)?.status).toBe('rotated')
+    expect(story.cloud.bound()).toEqual({ [host]: [newer.fingerprint] })
+  })
+
+  it('by strategy add, the first dying before it could write down what it added: that is taken off as well', async () => {
+    const host = 'a.shop.example'
+    story = await Story.start({ apig: [host], roma: [], gateway: { strategy: 'add' } })
+    await story.cloud.drop(await ofAlgorithm('RSA-2048', host))
+    await dies('after apig.add')
+    const newer = await story.drop()
+    const outcomes = await story.ticks()
+    expect(outcomes.at(-1)?.status).toBe('rotated')
+    expect(story.cloud.bound()).toEqual({ [host]: [newer.fingerprint] })
+  })
+
+  const ofAlgorithm = (key: 'RSA-2048', host: string) => {
+    const now = story.clock.lazy.now().getTime()
+    return story.cloud.emulator.intermediate.issue({
+      names: [host],
+      key,
+      notBefore: new Date(now - 2 * hour),
+      notAfter: new Date(now + 90 * day),
+    })
+  }
+  const dies = async (at: string, nth = 1) => {
+    const crasher = new Crasher((name, times) => name === at && times === nth)
+    expect(await runOnce(story.wiring, story.clock, crasher)).toBeInstanceOf(Crashed)
+    story.clock.advance(hour)
+  }
 })
 
 describe('several at work at the same moment', () => {

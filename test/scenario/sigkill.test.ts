@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdir, readdir, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, stat, utimes, writeFile } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, type ExpectStatic, it } from 'vitest'
@@ -107,6 +107,12 @@ async function requireWhole(
 /** What the dead have left (a claim, half-written objects) is cleared away by the timer when it is old enough. */
 async function tickLater(running: TestCloud): Promise<void> {
   running.emulator.clock.advance(2 * hour)
+  // A claim's age is told by the store, here by the file's own time.
+  for (const file of await filesIn(join(running.folder, 'bucket', 'state'))) {
+    const path = join(running.folder, 'bucket', 'state', file)
+    const at = new Date((await stat(path)).mtimeMs - 2 * hour)
+    await utimes(path, at, at)
+  }
   const later = { ...systemClock, now: () => new Date(Date.now() + 2 * hour) }
   const wiring = await running.wire(running.config({ push }), { clock: later })
   await tick(wiring, running.parties(wiring), ['finish', 'retire'])

@@ -5,6 +5,9 @@ export class Crashed extends Error {
   }
 }
 
+/** The n-th boundary of all, or by its name and how often that has been passed. */
+type Where = number | ((name: string, times: number) => boolean)
+
 /**
  * A process that dies at its n-th boundary: before a call leaves, or after its effect and before its answer is
  * seen. The boundaries are whatever calls the code makes; nobody lists them. From the death on no call of this
@@ -13,13 +16,13 @@ export class Crashed extends Error {
 export class Crasher {
   /** Names of the boundaries passed, in order. */
   readonly passed: string[] = []
-  readonly #at: number
+  readonly #at: Where
   readonly died: Promise<never>
   #die: (reason: Crashed) => void = () => {}
   #dead = false
 
-  /** @param at which boundary to die at, from 1; 0 never dies and only counts. */
-  constructor(at: number) {
+  /** @param at which boundary to die at, from 1, or what it is known by; 0 never dies and only counts. */
+  constructor(at: Where) {
     this.#at = at
     this.died = new Promise((_, reject) => {
       this.#die = reject
@@ -58,7 +61,11 @@ export class Crasher {
   async #boundary(name: string): Promise<void> {
     if (this.#dead) return never
     this.passed.push(name)
-    if (this.passed.length !== this.#at) return
+    const isHere =
+      typeof this.#at === 'number'
+        ? this.passed.length === this.#at
+        : this.#at(name, this.passed.filter((one) => one === name).length)
+    if (!isHere) return
     this.#dead = true
     this.#die(new Crashed(name))
     return never

@@ -762,7 +762,7 @@ class Life {
       .keys()
       .filter(
         (key) =>
-          !/^(state\/shop(\.broken-[^/]+)?\.json|incoming\/shop\/(fullchain|privkey)\.pem|(deployed|rejected)\/shop\/[^/]+\/(fullchain\.pem|privkey\.pem|result\.json|README\.txt))$/.test(
+          !/^(state\/shop(\.broken-[^/]+)?\.json|incoming\/shop\/(fullchain|privkey)\.pem|(deployed|rejected)\/shop\/[^/]+\/((late\/)?(fullchain|privkey)\.pem|result\.json|README\.txt))$/.test(
             key,
           ),
       )
