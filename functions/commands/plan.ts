@@ -1,9 +1,11 @@
 import { asFailure, type FailureReport } from '../../shared/base/failure.ts'
+import { differenceRows } from '../../shared/rotation/difference-words.ts'
 import { misplacedIn } from '../../shared/rotation/misplaced.ts'
 import { type Preview, preview } from '../../shared/rotation/preview.ts'
 import { uploadsIn } from '../../shared/rotation/uploads.ts'
+import { wrap } from '../../shared/status/table.ts'
 import { painter } from './render.ts'
-import { openSession, useColor } from './session.ts'
+import { columnsOf, openSession, useColor } from './session.ts'
 import { readArguments, requireKnownNames } from './usage.ts'
 
 /** `cert-rotation plan [NAME...]`: what would be done and why, changing nothing. */
@@ -32,7 +34,10 @@ export async function run(args: string[]): Promise<number> {
     const exitStatus = failures.length > 0 || previews.some((one) => one.decision === 'refuse') ? 1 : 0
     if (values.json)
       process.stdout.write(`${JSON.stringify({ command: 'plan', exitStatus, plans: previews, failures })}\n`)
-    else process.stdout.write(render(previews, failures))
+    else {
+      const options = { color: useColor(process.stdout), width: columnsOf(process.stdout) }
+      process.stdout.write(renderPlan(previews, failures, options))
+    }
     return exitStatus
   } finally {
     await session.close()
@@ -41,26 +46,54 @@ export async function run(args: string[]): Promise<number> {
 
 type PlanFailure = FailureReport & { certificate?: string }
 
-function render(previews: Preview[], failures: PlanFailure[]): string {
-  const paint = painter(useColor(process.stdout))
+/** As many domains are told one by one; of more, each kind of step once. */
+const EACH = 10
+const LABEL = 13
+
+export function renderPlan(
+  previews: readonly Preview[],
+  failures: readonly PlanFailure[],
+  { color, width }: { color: boolean; width: number },
+): string {
+  const paint = painter(color)
   const lines: string[] = []
+  const say = (line: string, hanging = '    ') => lines.push(...wrap(line, width, hanging))
   for (const one of previews) {
     const style = one.decision === 'refuse' ? 'red' : one.decision === 'rotate' ? 'cyan' : 'dim'
-    lines.push(`${paint('bold', one.certificate)}  ${paint(style, one.decision)}: ${one.sentence}`)
+    say(`${paint('bold', one.certificate)}  ${paint(style, one.decision)}: ${one.sentence}`)
     for (const check of one.checks)
       if (check.result !== 'passed')
-        lines.push(`    ${check.result}: ${check.message} ${paint('dim', `[${check.code}]`)}`)
-    for (const repair of one.repairs) lines.push(paint('dim', `    ${repair.message} [${repair.code}]`))
-    one.steps.forEach((step, index) => {
-      lines.push(`  ${String(index + 1).padStart(3)}. ${step.sentence}`)
-    })
-    for (const { sentence } of one.gateways) lines.push(`    ${paint('dim', sentence)}`)
+        say(`  ${check.result}: ${check.message} ${paint('dim', `[${check.code}]`)}`)
+    for (const repair of one.repairs) say(`  ${repair.message} [${repair.code}]`)
+    for (const { label, text, warns } of one.difference ? differenceRows(one.difference) : []) {
+      const title = label.padEnd(LABEL)
+      say(`  ${warns ? paint('yellow', title) : paint('dim', title)}${text}`, ' '.repeat(LABEL + 2))
+    }
+    for (const { sentence } of one.gateways)
+      say(`  ${'seen there'.padEnd(LABEL)}${sentence}`, ' '.repeat(LABEL + 2))
+    if (one.steps.length > 0) say('  steps')
+    for (const { number, sentence } of stepsShown(one.steps))
+      say(`  ${number.padStart(5)}  ${sentence}`, ' '.repeat(9))
   }
-  for (const failure of failures)
-    lines.push(
-      `${paint('red', '✗')} ${failure.certificate ? `${failure.certificate}: ` : ''}${failure.message}`,
-      `    ${failure.next}`,
-    )
+  for (const failure of failures) {
+    say(`${paint('red', '✗')} ${failure.certificate ? `${failure.certificate}: ` : ''}${failure.message}`)
+    say(`  ${paint('dim', '→')} ${failure.next}`)
+  }
   if (lines.length === 0) lines.push('Nothing to do: nothing lies in incoming/.')
   return `${lines.join('\n')}\n`
+}
+
+function stepsShown(steps: Preview['steps']): { number: string; sentence: string }[] {
+  const shown: { number: string; sentence: string }[] = []
+  for (let at = 0; at < steps.length; ) {
+    const { step } = steps[at]!
+    const next = steps.findIndex((one, index) => index > at && one.step !== step)
+    const alike = steps.slice(at, next < 0 ? undefined : next)
+    const most = alike.length > EACH ? 2 : alike.length
+    shown.push(...alike.slice(0, most).map(({ sentence }, i) => ({ number: `${at + i + 1}.`, sentence })))
+    if (alike.length > most)
+      shown.push({ number: `${at + most + 1}.`, sentence: `… and ${alike.length - most} more like it` })
+    at += alike.length
+  }
+  return shown
 }

@@ -31,6 +31,10 @@ export interface Session {
 export const useColor = (stream: NodeJS.WriteStream): boolean =>
   Boolean(stream.isTTY) && process.env.NO_COLOR === undefined
 
+/** Of a terminal, or as the environment says (`COLUMNS`); whoever reads a pipe has some lines of 80, too. */
+export const columnsOf = (stream: NodeJS.WriteStream): number =>
+  stream.columns || Number(process.env.COLUMNS) || 80
+
 /** Logs go to standard error: JSON lines with `--json` or where no person looks, else short lines. */
 export function terminalLog(options: CommonOptions): Log {
   const level = (process.env.LOG_LEVEL ??
@@ -132,7 +136,7 @@ export function tell(command: string, report: JobReport, options: CommonOptions)
       `${JSON.stringify({ command, exitStatus: status, ...(renewals ? { renewals } : {}), ...(notLookedAt ? { notLookedAt } : {}), outcomes: report.outcomes, failures, critical: report.critical ?? [] })}\n`,
     )
   } else if (!options.quiet || status !== 0) {
-    process.stdout.write(renderReport(report, useColor(process.stdout), process.stdout.columns ?? 100))
+    process.stdout.write(renderReport(report, useColor(process.stdout), columnsOf(process.stdout)))
   }
   return status
 }

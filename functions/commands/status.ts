@@ -10,7 +10,7 @@ import { renderPage } from '../../shared/status/page.ts'
 import { renderTable } from '../../shared/status/table.ts'
 import { watchKeys } from '../../shared/watch/alert-memory.ts'
 import { isAcknowledged } from '../../shared/watch/facts.ts'
-import { openSession, type Session, useColor } from './session.ts'
+import { columnsOf, openSession, type Session, useColor } from './session.ts'
 import { readArguments, UsageError } from './usage.ts'
 
 /**
@@ -34,7 +34,7 @@ export async function run(args: string[]): Promise<number> {
     if (values.json) process.stdout.write(`${JSON.stringify(model)}\n`)
     else if (!values.quiet)
       process.stdout.write(
-        `${renderTable(model, { color: useColor(process.stdout), width: process.stdout.columns ?? 100 })}\n`,
+        `${renderTable(model, { color: useColor(process.stdout), width: columnsOf(process.stdout) })}\n`,
       )
     if (values.open) await openInBrowser(await pageFile(session, () => renderPage(model)))
     if (failOn === 'never') return 0

@@ -1,6 +1,6 @@
 import type { Digest, Notice } from '../watch/notice.ts'
 import { worstSeverity } from '../watch/notice.ts'
-import { noticeText } from '../watch/notice-text.ts'
+import { type NoticeText, noticeText } from '../watch/notice-text.ts'
 import { countText } from '../watch/words.ts'
 
 export { noticeText, plain } from '../watch/notice-text.ts'
@@ -21,12 +21,17 @@ export function titled({ installation }: Digest, notice: Notice): string {
 
 export const marks = { critical: '🔴', warning: '🟠', info: '🟢' } as const
 
+/** With each label once: several lines may answer the same question. */
+export function labelled(lines: NoticeText['lines']): NoticeText['lines'] {
+  return lines.map((line, at) => (lines[at - 1]?.label === line.label ? { ...line, label: '' } : line))
+}
+
 /** One notice as plain text. */
 export function noticePlain(notice: Notice): string {
   const { title, lines } = noticeText(notice)
   return [
     `${marks[notice.severity]} ${title}`,
-    ...lines.map(({ label, value }) => `${label}: ${value}`),
+    ...labelled(lines).map(({ label, value }) => (label === '' ? `  ${value}` : `${label}: ${value}`)),
   ].join('\n')
 }
 

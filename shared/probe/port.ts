@@ -12,6 +12,8 @@ export interface ServedCertificate {
   fingerprint: string
   /** SHA-256 of each certificate as sent, leaf first. */
   chain: string[]
+  /** DER of each certificate as sent, leaf first. */
+  der?: Uint8Array[]
   notBefore: Date
   notAfter: Date
   commonName: string

@@ -166,6 +166,7 @@ function describe(der: Uint8Array[]): ServedCertificate {
   return {
     fingerprint: fingerprints[0] ?? '',
     chain: fingerprints,
+    der,
     notBefore: new Date(leaf.validFrom),
     notAfter: new Date(leaf.validTo),
     commonName: /(?:^|\n)CN=(.*)/.exec(leaf.subject ?? '')?.[1] ?? '',

@@ -2,6 +2,7 @@ import type { Bundle } from '../certificate/bundle.ts'
 import type { Attempt } from './attempt.ts'
 import { rememberOutcome } from './conclude.ts'
 import { rememberCreated } from './create.ts'
+import type { Difference } from './difference.ts'
 import { type GatewayView, isMissing } from './look.ts'
 import type { MadePlan } from './make-plan.ts'
 import { factsOf, materialOf } from './material.ts'
@@ -16,6 +17,7 @@ export async function beginRun(
   bundle: Bundle,
   views: GatewayView[],
   made: MadePlan,
+  difference: Difference | undefined,
 ): Promise<Run> {
   const { job, parties, lease, journal } = attempt
   const run: Run = {
@@ -23,7 +25,7 @@ export async function beginRun(
     parties,
     lease,
     journal,
-    current: beginRotation(attempt, bundle, made, views),
+    current: beginRotation(attempt, bundle, made, views, difference),
     bundle,
     material: materialOf(bundle),
     views: new Map(views.map((view) => [view.key, view])),
@@ -47,6 +49,7 @@ function beginRotation(
   bundle: Bundle,
   { plan, existing }: MadePlan,
   views: GatewayView[],
+  difference: Difference | undefined,
 ): CurrentRotation {
   const { state } = journal
   const before = state.current
@@ -56,6 +59,8 @@ function beginRotation(
     )
     before.domains = { ...Object.fromEntries(absent), ...plan.domains }
     before.certificates = { ...before.certificates, ...existing }
+    // What is left of an unfinished one tells less than what it began with.
+    if (difference && !(before.status === 'running' && before.difference)) before.difference = difference
     if (plan.steps.length > 0) before.status = 'running'
     return before
   }
@@ -64,6 +69,7 @@ function beginRotation(
     remoteName: plan.remoteName,
     startedAt: parties.clock.now().toISOString(),
     status: 'running',
+    ...(difference ? { difference } : {}),
     domains: plan.domains,
     certificates: { ...existing },
     notes: {},

@@ -3,6 +3,7 @@ import { printableJson } from '../base/printable.ts'
 import type { Bundle } from '../certificate/bundle.ts'
 import { putCertain } from '../store/certain.ts'
 import { CLIENT_CA } from './delivered.ts'
+import { shortened } from './difference.ts'
 import type { Upload } from './incoming.ts'
 import type { Journal } from './journal.ts'
 import { copyUnread, removeSources } from './move.ts'
@@ -98,13 +99,20 @@ export function rememberOutcome(journal: Journal, outcome: Outcome): void {
   journal.touch()
 }
 
-/** The state file stays small with 500 domains: those with which all is well are counted, the others listed. */
+/**
+ * The state file stays small with 500 domains: those with which all is well are counted, the others listed; of those
+ * that are well the ones with the longest gaps stay, since the next plan tells what to expect.
+ */
 function trimmed(outcome: Outcome): Outcome {
   if (outcome.domains.length <= KEEP_DOMAINS) return outcome
   const well = new Set(['served', 'already served'])
-  const domains = [...outcome.domains].sort((a, b) => Number(well.has(a.status)) - Number(well.has(b.status)))
+  const domains = [...outcome.domains].sort(
+    (a, b) => Number(well.has(a.status)) - Number(well.has(b.status)) || (b.gapMs ?? -1) - (a.gapMs ?? -1),
+  )
+  const { difference } = outcome
   return {
     ...outcome,
+    ...(difference ? { difference: shortened(difference, KEEP_DOMAINS) } : {}),
     domains: domains.slice(0, KEEP_DOMAINS),
     domainsOmitted: domains.length - KEEP_DOMAINS,
   }

@@ -1,5 +1,7 @@
 import { Failure, type FailureReport } from '../base/failure.ts'
 import type { CheckResult, Repair } from '../certificate/bundle.ts'
+import { knownGateway } from './attach-habit.ts'
+import { afterRehearsal, type Difference } from './difference.ts'
 import { judgeOf } from './judged.ts'
 import { isMissing } from './look.ts'
 import type { Job, Parties } from './parties.ts'
@@ -26,6 +28,7 @@ export interface OutcomeInit {
   repairs?: Repair[]
   domains?: DomainOutcome[]
   gateways?: GatewayFinding[]
+  difference?: Difference | undefined
   pushed?: Outcome['pushed']
   failures?: (Failure | FailureReport)[]
   until?: Date | undefined
@@ -49,6 +52,7 @@ export function makeOutcome(init: OutcomeInit): Outcome {
     repairs: (init.repairs ?? []).map(({ code, message }) => ({ code, message })),
     domains: init.domains ?? [],
     ...(init.gateways && init.gateways.length > 0 ? { gateways: init.gateways } : {}),
+    ...(init.difference ? { difference: init.difference } : {}),
     pushed: init.pushed ?? [],
     failures: (init.failures ?? []).map((one) => (one instanceof Failure ? one.toJSON() : one)),
   }
@@ -86,6 +90,15 @@ function statusOf(record: RecordedDomain, failed: boolean, begunAt: Date): Domai
   if (record.unverified) return 'bound, not verified'
   if (record.boundAt) return 'bound'
   return failed ? 'failed' : 'untouched'
+}
+
+/** What was to change, and what the run has learnt of the way back. */
+export function differenceAfter({ current, journal }: Run): Difference | undefined {
+  const rehearsed = (gateway: string) => {
+    const { wayBack } = knownGateway(journal.state, gateway)
+    return wayBack?.digest === current.bundle.digest ? wayBack : undefined
+  }
+  return current.difference && afterRehearsal(current.difference, rehearsed)
 }
 
 /** What went wrong in this run, and what an earlier one gave a domain up for. */

@@ -3,6 +3,8 @@ import { findingsOf } from './attach-habit.ts'
 import { clientCaFacts, requireClientCa } from './client-ca.ts'
 import { decide, firstRefusal, judgeInPlace, requireKnownNames } from './decide.ts'
 import { asDelivered } from './delivered.ts'
+import type { Difference } from './difference.ts'
+import { differenceFor } from './difference-facts.ts'
 import { collectUpload, isEmpty } from './incoming.ts'
 import { emptyState, readState } from './journal.ts'
 import { lookAtGateways, probeBefore } from './look.ts'
@@ -12,6 +14,7 @@ import type { Job, Parties } from './parties.ts'
 import { type Step, sentenceFor } from './plan.ts'
 import { notYet, stillWaiting } from './settle.ts'
 import type { BundleFacts, GatewayFinding } from './state.ts'
+import { requireUpdatable } from './update.ts'
 import { oldHalfInTheWay, waitingSentence } from './waiting.ts'
 
 export interface PlannedStep {
@@ -31,6 +34,8 @@ export interface Preview {
   /** What was put right by itself, and which CA for client certificates is used where that is a question. */
   repairs: Repair[]
   steps: PlannedStep[]
+  /** What would change by it; missing where no domain gets another certificate. */
+  difference?: Difference
   /** What the gateways were seen to do in earlier rotations. */
   gateways: GatewayFinding[]
 }
@@ -81,11 +86,14 @@ export async function preview(job: Job, parties: Parties): Promise<Preview> {
     views.flatMap((view) => view.domains),
   )
   const { plan } = await makePlan(job, parties, { state }, facts, views)
+  await requireUpdatable(job, parties, plan, views, rotating, state)
+  const difference = await differenceFor(rotating, views, plan, state)
   const steps = plan.steps.map((step) => ({ step: step.kind, key: step.key, sentence: sentenceFor(step) }))
   return {
     ...read,
     checks: verdict.checks,
     steps,
+    ...(difference ? { difference } : {}),
     gateways: findingsOf(
       state,
       views.map(({ key }) => key),

@@ -5,6 +5,7 @@ import { clientCaFacts, requireClientCa } from './client-ca.ts'
 import { finishMove } from './conclude.ts'
 import { decide, judgeInPlace, requireKnownNames } from './decide.ts'
 import { asDelivered } from './delivered.ts'
+import { differenceFor } from './difference-facts.ts'
 import { closeGaps } from './gap.ts'
 import { collectUpload, isEmpty, withoutHalves } from './incoming.ts'
 import { openJournal } from './journal.ts'
@@ -14,6 +15,7 @@ import { factsOf } from './material.ts'
 import { nothingToDo } from './nothing-to-do.ts'
 import {
   claimsLeft,
+  differenceAfter,
   domainOutcomes,
   failuresOf,
   heldElsewhere,
@@ -130,7 +132,8 @@ async function rotateUpload(found: Attempt, outcomes: Outcome[]): Promise<Outcom
     const before = journal.state.current
     const first = before?.bundle.digest !== bundle.digest || before.status === 'running'
     outcomes.push(...supersede(attempt, bundle))
-    const run = await beginRun(attempt, bundle, views, made)
+    const difference = await differenceFor(bundle, views, plan, journal.state)
+    const run = await beginRun(attempt, bundle, views, made, difference)
     const end = await runPlan(run, plan)
     const status = runStatus(run, end, first, plan.steps.length > 0)
     const outcome = outcomeOf(attempt, {
@@ -140,6 +143,7 @@ async function rotateUpload(found: Attempt, outcomes: Outcome[]): Promise<Outcom
       checks: verdict.checks,
       domains: domainOutcomes(run, attempt.begunAt),
       gateways: findingsOf(journal.state, run.views.keys(), bundle),
+      difference: status === 'already deployed' ? undefined : differenceAfter(run),
       pushed: pushOutcomes(run),
       failures: failuresOf(run),
     })

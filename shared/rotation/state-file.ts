@@ -112,6 +112,7 @@ function isCurrent(name: string, value: unknown): boolean {
   if (!isTexts(bundle, 'digest', 'fingerprint', 'notAfter') || !isDigest(bundle.digest)) return false
   return (
     remoteName === remoteCertificateName(name, bundle.digest) &&
+    isDifference(value.difference) &&
     everyOf(domains, (one, target) => isDomainRecord(one, target)) &&
     everyOf(certificates, (one, where) => isPlace(where) && typeof one === 'string' && isId(one)) &&
     everyOf(notes, (one) => isTexts(one, 'step', 'target'))
@@ -134,7 +135,51 @@ function isDomainRecord(value: unknown, target: string): boolean {
 function isOutcome(value: unknown): boolean {
   if (!isTexts(value, 'certificate', 'status', 'at', 'sentence')) return false
   const lists = ['checks', 'repairs', 'domains', 'pushed', 'failures'] as const
-  return lists.every((field) => Array.isArray(value[field]))
+  return lists.every((field) => Array.isArray(value[field])) && isDifference(value.difference)
+}
+
+/** Whole enough to be told: nobody's message may fail because of it. */
+function isDifference(value: unknown): boolean {
+  if (value === undefined) return true
+  if (!isRecord(value)) return false
+  const { replaces, first, clientCa, gateways, warnings } = value
+  return (
+    listOf(replaces, isReplacement) &&
+    isStrings(first) &&
+    isChange(clientCa, isStrings) &&
+    listOf(gateways, isGatewayChange) &&
+    isStrings(warnings)
+  )
+}
+
+function isReplacement(value: unknown): boolean {
+  if (!isRecord(value)) return false
+  const { hosts, validUntil, issuer, key, chain, names, uses } = value
+  return (
+    isStrings(hosts) &&
+    [validUntil, issuer, key].every((one) => isChange(one, isText)) &&
+    isChange(chain, isStrings) &&
+    [names, uses].every(
+      (one) => one === undefined || (isRecord(one) && isStrings(one.won) && isStrings(one.lost)),
+    )
+  )
+}
+
+function isGatewayChange(value: unknown): boolean {
+  return (
+    isTexts(value, 'gateway') &&
+    isStrings(value.order) &&
+    isTexts(value.wayBack, 'state', 'why') &&
+    isTexts(value.gap, 'why')
+  )
+}
+
+function isChange(value: unknown, is: (one: unknown) => boolean): boolean {
+  return isRecord(value) && is(value.new) && (value.old === undefined || is(value.old))
+}
+
+function isText(value: unknown): boolean {
+  return typeof value === 'string'
 }
 
 function isPlace(where: string): boolean {

@@ -1,6 +1,7 @@
 import type { FailureReport } from '../base/failure.ts'
 import type { BoundCertificate, DomainRef, Flavour, Scope } from '../gateway/port.ts'
 import type { PushTarget } from '../manager/port.ts'
+import type { Difference } from './difference.ts'
 
 /**
  * `state/<name>.json`: everything that must survive an invocation. Small, never key material, and never the
@@ -92,6 +93,8 @@ export interface CurrentRotation {
   remoteName: string
   startedAt: string
   status: 'running' | 'done' | 'failed'
+  /** What it was to change, as it was seen before its first change. */
+  difference?: Difference
   /** Recorded before the first detach; the way back after a crash. By domain target. */
   domains: Record<string, RecordedDomain>
   /** Gateway target → certificate id, once known. */
@@ -248,6 +251,8 @@ export interface Outcome {
   domainsOmitted?: number
   /** What the gateways were seen to do; left out where nothing is known. */
   gateways?: GatewayFinding[]
+  /** What this rotation changed, or was to change; left out where nothing was bound anew. */
+  difference?: Difference
   /** The folder below `rejected/` that the bundle was moved to, with its final slash. */
   movedTo?: string
   pushed: (PushTarget & { status: 'pushed' | 'already pushed' | 'failed'; failure?: FailureReport })[]

@@ -127,16 +127,17 @@ function shorten(text: string, most: number): string {
   return text.length <= most ? text : `${text.slice(0, most - 1)}…`
 }
 
-export function wrap(line: string, width: number): string[] {
+/** Lines of at most `width` columns, where no single word is longer; those after the first begin with `hanging`. */
+export function wrap(line: string, width: number, hanging = '  '): string[] {
   if (textWidth(line) <= width) return [line]
-  const indent = '  '
+  const [lead = ''] = /^ */.exec(line) ?? []
   const lines: string[] = []
-  let current = line.startsWith(indent) ? indent.slice(1) : ''
-  for (const word of line.trimStart().split(' ')) {
-    const candidate = current === '' ? word : `${current} ${word}`
+  let current = lead
+  for (const word of line.slice(lead.length).split(' ')) {
+    const candidate = current.trim() === '' ? current + word : `${current} ${word}`
     if (textWidth(candidate) > width && current.trim() !== '') {
       lines.push(current)
-      current = indent + word
+      current = hanging + word
     } else current = candidate
   }
   return [...lines, current]

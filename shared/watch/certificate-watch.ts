@@ -1,4 +1,5 @@
 import { day } from '../base/clock.ts'
+import { changesInWords } from '../rotation/difference-words.ts'
 import type { AlertMemory, ConditionMemory, LeafMemory } from './alert-memory.ts'
 import { advance, type Solved } from './conditions.ts'
 import { crossings, type LeafFacts, type SolvedExpiry, type ToldCrossing } from './expiry.ts'
@@ -225,6 +226,7 @@ function rotatedNotice(
     ...(outcome?.bundle === undefined ? {} : { until: outcome.bundle.notAfter }),
     domains: outcome?.domains.length ?? 0,
     ...(gaps.length === 0 ? {} : { longestGapMs: Math.max(...gaps) }),
+    ...(outcome?.difference === undefined ? {} : { changes: changesInWords(outcome.difference) }),
     solves,
     next:
       renewAt === undefined

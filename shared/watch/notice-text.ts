@@ -24,12 +24,12 @@ export function noticeText(notice: Notice): NoticeText {
   const add = (label: string, value: string) => {
     if (value !== '') lines.push({ label, value: plain(value, 600) })
   }
-  // The first reason is often the sentence itself.
   for (const detail of new Set(details(notice))) add('What', detail)
   if (notice.kind === 'not served') {
     for (const text of perDomain(notice.domains, 'before')) add('Should be', text)
     for (const text of perDomain(notice.domains, 'refusal')) add('Refused', text)
   }
+  if (notice.kind === 'rotated') add('Changed', notice.changes?.join('; ') ?? '')
   add('Where', listText(notice.where, 8))
   if (notice.until !== undefined)
     add('Until', `${instantText(notice.until)} (${relativeText(notice.until, now)})`)
@@ -98,6 +98,11 @@ function perDomain(domains: readonly ServedDifference[], field: 'before' | 'refu
   return same ? [first.text] : said.slice(0, 5).map(({ host, text }) => `${host}: ${text}`)
 }
 
+/** A sentence often ends with the first of its reasons. */
+function onceEach(sentence: string, reasons: readonly string[]): string[] {
+  return [sentence, ...reasons.filter((reason) => !sentence.includes(reason))]
+}
+
 function details(notice: Notice): string[] {
   switch (notice.kind) {
     case 'near expiry':
@@ -113,9 +118,12 @@ function details(notice: Notice): string[] {
       return [`${notice.done} of ${notice.total} domains done since ${instantText(notice.since)}.`]
     case 'failed':
     case 'rolled back':
-      return [notice.sentence, ...notice.failures.slice(0, 3).map(({ message }) => message)]
+      return onceEach(
+        notice.sentence,
+        notice.failures.slice(0, 3).map(({ message }) => message),
+      )
     case 'refused':
-      return [notice.sentence, ...notice.reasons.slice(0, 5)]
+      return onceEach(notice.sentence, notice.reasons.slice(0, 5))
     case 'waiting for pair':
       return [notice.missing]
     case 'renewal failing':

@@ -70,6 +70,8 @@ export type RotatedNotice = NoticeFacts & {
   domains: number
   /** Longest time one domain was without a certificate, in milliseconds, where it was measured. */
   longestGapMs?: number
+  /** What is another than before, in words; missing where nobody looked. */
+  changes?: readonly string[]
   /** Keys of told problems that this rotation ended. */
   solves: readonly string[]
 }

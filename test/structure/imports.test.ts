@@ -41,6 +41,7 @@ const ALLOWED: Record<string, string[]> = {
     'shared/config/schema',
     'shared/probe/port',
     'shared/rotation/state',
+    'shared/rotation/difference-words',
     'shared/store/port',
   ],
   'shared/notify': ['shared/base', 'shared/http', 'shared/watch', 'shared/config/schema'],

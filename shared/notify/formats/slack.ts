@@ -1,5 +1,4 @@
-import type { Notice } from '../../watch/notice.ts'
-import { fitting, headline, leftOut, marks, noticeText, truncateBytes } from '../text.ts'
+import { fitting, headline, leftOut, noticePlain, truncateBytes } from '../text.ts'
 import type { WebhookFormat } from './format.ts'
 
 /**
@@ -13,7 +12,10 @@ export const slack: WebhookFormat = {
     const { shown, left } = fitting(digest, 100_000, () => 0, 47)
     const blocks = [
       { type: 'header', text: plainText(truncateBytes(headline(digest), 150)) },
-      ...shown.map((notice) => ({ type: 'section', text: plainText(section(notice)) })),
+      ...shown.map((notice) => ({
+        type: 'section',
+        text: plainText(truncateBytes(noticePlain(notice), 2_900)),
+      })),
       ...(left === 0 ? [] : [{ type: 'context', elements: [plainText(leftOut(left))] }]),
     ]
     return [{ body: JSON.stringify({ text: escapeSlack(headline(digest)), blocks }) }]
@@ -22,15 +24,6 @@ export const slack: WebhookFormat = {
     if (body === 'ok') return { accepted: true }
     return { accepted: false, kind: 'never', ...(typeof body === 'string' ? { text: body } : {}) }
   },
-}
-
-function section(notice: Notice): string {
-  const { title, lines } = noticeText(notice)
-  const text = [
-    `${marks[notice.severity]} ${title}`,
-    ...lines.map(({ label, value }) => `${label}: ${value}`),
-  ].join('\n')
-  return truncateBytes(text, 2_900)
 }
 
 function plainText(text: string) {

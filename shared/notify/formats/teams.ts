@@ -1,5 +1,5 @@
 import type { Notice } from '../../watch/notice.ts'
-import { fitting, headline, leftOut, noticeText } from '../text.ts'
+import { fitting, headline, labelled, leftOut, noticeText } from '../text.ts'
 import type { WebhookFormat } from './format.ts'
 
 const colours = { critical: 'attention', warning: 'warning', info: 'good' } as const
@@ -41,8 +41,8 @@ function container(notice: Notice) {
     spacing: 'medium',
     items: [
       rich([{ text: title, weight: 'bolder', color: colours[notice.severity] }]),
-      ...lines.map(({ label, value }) => ({
-        ...rich([{ text: `${label}: `, weight: 'bolder' }, { text: value }]),
+      ...labelled(lines).map(({ label, value }) => ({
+        ...rich([...(label === '' ? [] : [{ text: `${label}: `, weight: 'bolder' }]), { text: value }]),
         spacing: 'small',
       })),
     ],
