@@ -156,6 +156,7 @@ it('plan prints it within 80 columns and without colours in a pipe, and all of i
     await cloud.drop(await cloud.issue([...cloud.hosts, '*.shop.example']))
     const file = join(cloud.folder, 'rotation.yaml')
     await writeFile(file, JSON.stringify(cloud.config()))
+    vi.stubEnv('COLUMNS', '')
     const { exitStatus, stdout } = await runCli('plan', '--config', file)
     expect(exitStatus).toBe(0)
     expect(stdout).toMatch(/^ {2}names {8}won \*\.shop\.example$/m)
@@ -166,6 +167,7 @@ it('plan prints it within 80 columns and without colours in a pipe, and all of i
     expect(plan.difference.gateways[0].order).toHaveLength(22)
     expect(plan.steps).toHaveLength(23)
   } finally {
+    vi.unstubAllEnvs()
     await cloud.close()
   }
 })

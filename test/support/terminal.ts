@@ -6,6 +6,9 @@ export interface Printed {
   stderr: string
 }
 
+// Tests read whole sentences; how they are wrapped has a test of its own.
+process.env.COLUMNS ??= '1000'
+
 /** Runs a command line in this process and keeps everything it prints. */
 export async function runCli(...args: string[]): Promise<Printed> {
   const printed = { stdout: '', stderr: '' }
