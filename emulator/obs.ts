@@ -22,6 +22,14 @@ interface StoredObject {
 
 type Buckets = Map<string, Map<string, StoredObject>>
 
+/** Buckets whose versioning was ever switched on, and how it is. */
+function versioningOf(world: World): Map<string, 'Enabled' | 'Suspended'> {
+  const known = world.extensions.get('obs-versioning') as Map<string, 'Enabled' | 'Suspended'> | undefined
+  const versioning = known ?? new Map()
+  world.extensions.set('obs-versioning', versioning)
+  return versioning
+}
+
 /** The buckets by name, each a map of keys. */
 export function bucketsOf(world: World): Buckets {
   const known = world.extensions.get('obs') as Buckets | undefined
@@ -62,6 +70,33 @@ const operations: Record<string, { method: Route['method'] | 'HEAD'; action: str
       bucketsOf(world).delete(bucket)
       world.touch()
       return { status: 204 }
+    },
+  },
+  getBucketVersioning: {
+    method: 'GET',
+    action: 'obs:bucket:GetBucketVersioning',
+    handle: ({ world }, bucket) => {
+      objectsOf(world, bucket)
+      const status = versioningOf(world).get(bucket)
+      const inner = status === undefined ? '' : `<Status>${status}</Status>`
+      return {
+        status: 200,
+        raw: `<VersioningConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/">${inner}</VersioningConfiguration>`,
+        headers: { 'content-type': 'application/xml' },
+      }
+    },
+  },
+  /** The state is told again; older versions themselves are not kept here. */
+  setBucketVersioning: {
+    method: 'PUT',
+    action: 'obs:bucket:PutBucketVersioning',
+    handle: ({ world, body }, bucket) => {
+      objectsOf(world, bucket)
+      const [, status] = /<Status>(Enabled|Suspended)<\/Status>/.exec(String(body)) ?? []
+      if (status === undefined) throw new ApiError(400, 'MalformedXML', 'The XML is not well-formed')
+      versioningOf(world).set(bucket, status as 'Enabled')
+      world.touch()
+      return { status: 200 }
     },
   },
   listObjects: {
@@ -118,7 +153,9 @@ export const obs: Service = {
   claim(method, url, headers) {
     if (!/^AWS4-HMAC-SHA256 /.test(headers.authorization ?? '')) return undefined
     const { bucket, key } = located(url, String(headers.host ?? ''))
-    const wanted = Object.keys(operations).filter((name) => /Bucket$|^list/.test(name) === (key === ''))
+    // A sub-resource of the bucket is asked for in the query.
+    const of = url.searchParams.has('versioning') ? /Versioning$/ : key === '' ? /Bucket$|^list/ : /Object$/
+    const wanted = Object.keys(operations).filter((name) => of.test(name))
     const name = wanted.find((one) => operations[one]?.method === method)
     return name === undefined ? undefined : { route: routes[name]!, params: { bucket, key } }
   },

@@ -59,6 +59,8 @@ async function answer(
   if (url.pathname === '/__emulator' || url.pathname.startsWith('/__emulator/')) {
     return send(response, await parts.admin(method, url, body), '')
   }
+  // Node would write this machine's time; the emulator's is what signatures are judged by.
+  response.setHeader('date', parts.world().clock.now().toUTCString())
   const requestId = newRequestId()
   const match = claimed(parts.services, method, url, request) ?? router.find(method, url.pathname)
   const call = openCall(parts, method, url, match, requestId)

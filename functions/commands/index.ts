@@ -9,6 +9,7 @@ export interface Command {
 export const commands: Record<CommandName, () => Promise<Command>> = {
   demo: () => import('./demo.ts'),
   init: () => import('./init.ts'),
+  doctor: () => import('./doctor.ts'),
   rotate: () => import('./rotate.ts'),
   tick: () => import('./tick.ts'),
   watch: () => import('./watch.ts'),

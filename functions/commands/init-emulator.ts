@@ -70,6 +70,7 @@ function next(name: string, configFile: string, folder: string): string {
   return `
 The embedded cloud is running; Ctrl-C ends it. In another terminal, here:
 
+  npx cert-rotation doctor${option}
   npx cert-rotation status${option}
   mkdir -p ${at(`bucket/incoming/${name}`)}
   cp ${at('renewed')}/*.pem ${at(`bucket/incoming/${name}/`)}

@@ -8,6 +8,7 @@ import type { Log } from '../../shared/base/log.ts'
 import { nearest } from '../../shared/base/nearest.ts'
 import { printable } from '../../shared/base/printable.ts'
 import { loadConfig } from '../../shared/config/load.ts'
+import type { Config } from '../../shared/config/schema.ts'
 import type { Parties } from '../../shared/rotation/parties.ts'
 import { noDeadline, StoppedByPerson } from '../../shared/runtime/context.ts'
 import { exitStatus, type JobReport } from '../../shared/runtime/jobs.ts'
@@ -88,6 +89,11 @@ async function requireStoreFolder(directory: string | undefined, file: string): 
 export async function openSession(options: CommonOptions): Promise<Session> {
   const config = await readConfig(options.config)
   await requireStoreFolder(config.store.directory, options.config)
+  return openWith(config, options)
+}
+
+/** With a config that was read before, whatever its store's folder is. */
+export async function openWith(config: Config, options: CommonOptions): Promise<Session> {
   const log = terminalLog(options)
   const controller = new AbortController()
   const stop = () => {

@@ -113,6 +113,29 @@ export const specs = {
       [2, 'wrong usage, or the file is there'],
     ],
   },
+  doctor: {
+    summary: 'look at everything that it depends on, and say what to do',
+    about:
+      'Config, credentials, clock, store, gateways and what may be done there, handshakes, renewal, alert channels, and ' +
+      'what is left over. Writes a marked object into the store and takes it away again; asks gateways to delete, attach ' +
+      'and detach what is not there, which only a missing permission refuses. Nothing else is changed.',
+    options: {
+      config,
+      'read-only': { type: 'boolean', default: false, help: 'only look: write and ask for nothing of that' },
+      send: { type: 'boolean', default: false, help: 'send a test message on every alert channel' },
+      json,
+      quiet,
+    },
+    examples: [
+      ['cert-rotation doctor', 'after init, before the first bundle, and whenever in doubt'],
+      ['cert-rotation doctor --read-only --json', 'for a monitor'],
+    ],
+    exits: [
+      [0, 'nothing failed; what a person should know is marked !'],
+      [1, 'something does not work, or will not when it is needed'],
+      wrongUsage,
+    ],
+  },
   rotate: {
     summary: 'rotate what lies in incoming/',
     positionals: '[NAME...]',

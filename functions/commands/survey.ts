@@ -1,7 +1,6 @@
 import { systemClock } from '../../shared/base/clock.ts'
 import type { Secret } from '../../shared/base/secret.ts'
 import { loadConfig } from '../../shared/config/load.ts'
-import { listInstances } from '../../shared/gateway/instances.ts'
 import type { Flavour } from '../../shared/gateway/port.ts'
 import { findProjectId } from '../../shared/http/auth.ts'
 import { openWiring, type Wiring } from '../../shared/wire/cloud.ts'
@@ -61,10 +60,8 @@ function open({ region, projectId, endpoints, key }: Access): Promise<Wiring> {
 }
 
 async function survey(wiring: Wiring, projectId: string): Promise<SurveyedGateway[]> {
-  const offered = (['apig', 'roma'] as Flavour[]).filter((flavour) => wiring.endpoints?.[flavour])
-  const instances = (
-    await Promise.all(offered.map((flavour) => listInstances(wiring.http(flavour), flavour, projectId)))
-  ).flat()
+  const flavours: Flavour[] = ['apig', 'roma']
+  const instances = (await Promise.all(flavours.map((flavour) => wiring.instances(flavour)))).flat()
   const { createGateway } = await import('../../shared/gateway/http.ts')
   return Promise.all(
     instances.map(async ({ flavour, id, name }) => {

@@ -31,6 +31,9 @@ export interface OpenAccount {
   record: { url: string; key?: Envelope }
 }
 
+/** What decides which account it is. */
+type AccountOf = Pick<Authority, 'directory' | 'email' | 'externalAccount'>
+
 /**
  * The account for new orders. Its key is made once, stored before the CA hears of it, and registered again as
  * often as a crash demands: the same key always gives the same account (RFC 8555, section 7.3.1). Two
@@ -64,6 +67,18 @@ export async function openAccount(
   const account = await server.account({ ...request, key, url: file.url }, signal)
   if (file.url !== account.url) await writeAccount(parts.store, at, { ...file, url: account.url })
   return { account, record: { url: account.url, key: file.key } }
+}
+
+/** Whether the key of the stored account opens; nothing is asked of the CA. Fails as `openAccount` does. */
+export async function storedAccount(
+  parts: Pick<AccountParts, 'store' | 'secret'>,
+  authority: AccountOf,
+  signal?: AbortSignal,
+): Promise<'opens' | 'none'> {
+  const known = await readAccount(parts.store, renewKeys.account(accountDigest(authority)), signal)
+  if (known === undefined) return 'none'
+  await open(known.key, requireSecret(parts.secret), accountPurpose(authority))
+  return 'opens'
 }
 
 /** The account of an order that was placed in an earlier invocation. */
@@ -109,7 +124,7 @@ export function requireSecret(secret: Secret | undefined): Secret {
   })
 }
 
-function accountDigest(authority: Authority): string {
+function accountDigest(authority: AccountOf): string {
   return digestOf(
     'acme-account',
     authority.directory,
@@ -118,7 +133,7 @@ function accountDigest(authority: Authority): string {
   )
 }
 
-function accountPurpose(authority: Authority): string {
+function accountPurpose(authority: AccountOf): string {
   return `the ACME account at ${authority.directory}`
 }
 

@@ -165,4 +165,5 @@ export interface NewOrder {
   replaces?: string | undefined
 }
 
-export type ConnectAcme = (authority: Authority) => AcmeServer
+/** Whoever only looks proves no name, and needs no solver. */
+export type ConnectAcme = (authority: Omit<Authority, 'solver'>) => AcmeServer

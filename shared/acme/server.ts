@@ -40,12 +40,12 @@ export function connectAcme(options: ConnectOptions): ConnectAcme {
 type Directory = Record<string, unknown> & { meta?: Record<string, unknown> }
 
 class ClientServer implements AcmeServer {
-  readonly #authority: Authority
+  readonly #authority: Omit<Authority, 'solver'>
   readonly #transport: AcmeTransport
   readonly #clock: Clock
   #directory: Directory | undefined
 
-  constructor(authority: Authority, options: ConnectOptions) {
+  constructor(authority: Omit<Authority, 'solver'>, options: ConnectOptions) {
     this.#authority = authority
     this.#clock = options.clock
     this.#transport = new AcmeTransport({

@@ -18,6 +18,7 @@ export async function listInstances(
   http: HttpClient,
   flavour: Flavour,
   projectId: string,
+  signal?: AbortSignal,
 ): Promise<GatewayInstance[]> {
   const prefix = flavour === 'apig' ? `${flavours.apig.prefix}/instances` : 'instances'
   const request = {
@@ -25,6 +26,7 @@ export async function listInstances(
     method: 'GET' as const,
     path: `/v2/${encodeURIComponent(projectId)}/${prefix}`,
     permission: `${flavour}:instances:list`,
+    ...(signal && { signal }),
   }
   const { rows, reply } = await listAll(request, 'instances', (page) => http.request(page))
   return rows.map((row) => {

@@ -4,6 +4,7 @@ import { Failure } from '../base/failure.ts'
 import type { Log } from '../base/log.ts'
 import { silentLog } from '../base/log.ts'
 import type { Secret } from '../base/secret.ts'
+import { clockAheadMs } from './clock-ahead.ts'
 import type { Credentials } from './credentials.ts'
 import type { Call } from './failures.ts'
 import { abortedFailure, brokenReply, networkFailure, replyFailure, timeoutFailure } from './failures.ts'
@@ -49,6 +50,8 @@ export interface HttpReply {
 export interface HttpClient {
   readonly service: ServiceName
   readonly endpoint: URL
+  /** Milliseconds that this machine's clock was ahead of the service's at its last reply, right to a second. */
+  readonly clockAheadMs?: number | undefined
   request(request: HttpRequest): Promise<HttpReply>
 }
 
@@ -125,6 +128,7 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
   const log = options.log ?? silentLog
   const random = options.random ?? Math.random
   const { clock, credentials, service } = options
+  let aheadMs: number | undefined
 
   async function request(request: HttpRequest): Promise<HttpReply> {
     const idempotent = request.idempotent ?? request.method === 'GET'
@@ -230,6 +234,7 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
       })
       status = response.statusCode
       replyHeaders = response.headers
+      aheadMs = clockAheadMs(replyHeaders.date, clock.now()) ?? aheadMs
       text = await response.body.text()
     } catch (thrown) {
       if (request.signal?.aborted) throw abortedFailure(call, true)
@@ -262,7 +267,14 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
     }
   }
 
-  return { service, endpoint, request }
+  return {
+    service,
+    endpoint,
+    request,
+    get clockAheadMs() {
+      return aheadMs
+    },
+  }
 }
 
 function urlOf(endpoint: URL, path: string, query: HttpRequest['query']): URL {

@@ -1,6 +1,8 @@
+import { minute } from '../base/clock.ts'
 import type { Effect, Facts, FailureKind } from '../base/failure.ts'
 import { Failure } from '../base/failure.ts'
 import { retryAfterMs } from '../base/retry-after.ts'
+import { clockAheadMs, SIGNATURE_TOLERANCE_MS } from './clock-ahead.ts'
 import { printable } from './redact.ts'
 import { readReplyError } from './reply-error.ts'
 import type { ServiceName } from './services.ts'
@@ -43,7 +45,8 @@ export function replyFailure(call: Call, reply: ErrorReply, now: Date): Failure 
     error.text === undefined && reply.notJson !== undefined ? `(${reply.notJson})` : undefined,
   ]
   const requestId = error.requestId === undefined ? '' : `, request id ${error.requestId}`
-  const verdict = judge(call, status, error.code)
+  const aheadMs = status === 401 ? clockAheadMs(reply.headers.date, now) : undefined
+  const verdict = judge(call, status, error.code, aheadMs)
   const retryAfter = retryAfterMs(reply.headers['retry-after'], now)
   return new Failure({
     code: `${services[call.service].area}.${verdict.what}`,
@@ -69,7 +72,7 @@ interface Verdict {
   effect: Effect
 }
 
-function judge(call: Call, status: number, code: string | undefined): Verdict {
+function judge(call: Call, status: number, code: string | undefined, aheadMs: number | undefined): Verdict {
   const title = services[call.service].title
   // A throttle hides behind three forms, one of them a 500 (APIG.9008); the front gateway's is `APIGW.0308`.
   if (status === 429 || code === 'APIG.9008' || (code !== undefined && /\.0308$/.test(code))) {
@@ -93,7 +96,7 @@ function judge(call: Call, status: number, code: string | undefined): Verdict {
   if (code === undefined && status !== 401) return notTheService(call)
   switch (status) {
     case 401:
-      return { what: 'unauthorized', kind: 'later', next: nextFor401(call), effect: 'none' }
+      return { what: 'unauthorized', kind: 'later', next: nextFor401(call, aheadMs), effect: 'none' }
     case 403:
       return {
         what: 'forbidden',
@@ -139,7 +142,12 @@ function notTheService({ service }: Call): Verdict {
   }
 }
 
-function nextFor401(call: Call): string {
+function nextFor401(call: Call, aheadMs = 0): string {
+  // Some seconds of a slow reply are no clock that is wrong.
+  if (Math.abs(aheadMs) > SIGNATURE_TOLERANCE_MS - minute) {
+    const off = `${Math.round(Math.abs(aheadMs) / minute)} min ${aheadMs > 0 ? 'ahead of' : 'behind'}`
+    return `Set this machine's clock: it is ${off} ${services[call.service].title}'s (signatures allow 15 minutes). If that is right, check ${call.credentials} in rotation.yaml.`
+  }
   return `Check ${call.credentials} in rotation.yaml and that this machine's clock is right (signatures allow 15 minutes).`
 }
 

@@ -11,4 +11,9 @@ export interface Channel {
   /** Stable and safe to print: kind and a short digest of the target, never a webhook's URL. */
   readonly name: string
   send(digest: Digest, signal: AbortSignal): Promise<void>
+  /**
+   * Whether the receiver's address is allowed, can be found and takes connections; nothing is sent. Fails as `send`
+   * does. Absent where only a message shows it.
+   */
+  reach?(signal: AbortSignal): Promise<void>
 }

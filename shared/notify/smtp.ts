@@ -3,6 +3,7 @@ import type { ConnectionOptions } from 'node:tls'
 import { Failure } from '../base/failure.ts'
 import type { Secret } from '../base/secret.ts'
 import type { Channel } from './port.ts'
+import { reach } from './reach.ts'
 import { digestText, headline, plain, severityOf } from './text.ts'
 
 export interface SmtpOptions {
@@ -26,6 +27,8 @@ export function createSmtpChannel(options: SmtpOptions): Channel {
   const name = `smtp ${options.host} ${target}`
   return {
     name,
+    reach: (signal) =>
+      reach({ channel: name, host: options.host, port: options.port, timeoutMs: options.timeoutMs, signal }),
     async send(digest, signal) {
       const { createTransport } = await import('nodemailer')
       const transport = createTransport({

@@ -14,6 +14,7 @@ import { slack } from './formats/slack.ts'
 import { teams } from './formats/teams.ts'
 import { wecom } from './formats/wecom.ts'
 import type { Channel } from './port.ts'
+import { reach } from './reach.ts'
 import { plain } from './text.ts'
 
 export const formats = { slack, teams, dingtalk, feishu, wecom, pagerduty, generic } as const
@@ -43,6 +44,13 @@ export function createWebhookChannel(options: WebhookOptions): Channel {
 
   return {
     name,
+    async reach(signal) {
+      const { hostname: host, port, protocol } = targetOf(call)
+      const lookup = options.allowPrivateAddress ? undefined : guardedLookup(options.resolve)
+      const { timeoutMs } = options
+      const known = Number(port || (protocol === 'http:' ? 80 : 443))
+      await reach({ channel: name, host, port: known, timeoutMs, lookup, signal })
+    },
     async send(digest, signal) {
       const target = targetOf(call)
       const requests = format.requests({ digest, now: options.clock.now(), secret: options.secret })

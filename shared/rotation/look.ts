@@ -105,10 +105,11 @@ function uniqueTargets(domains: DomainView[]): DomainView[] {
   return [...new Map(domains.map((domain) => [domain.target, domain])).values()]
 }
 
-function findDomain(
+/** The domain as its gateway has it, or `gateway.unknown-domain` with the nearest names that are there. */
+export function findDomain(
   domain: DomainConfig,
   present: DomainBinding[],
-  gateway: Gateway,
+  gateway: Pick<Gateway, 'description'>,
 ): DomainBinding | Failure {
   const wanted = wantedOf(domain)
   const found = findListed(domain, present)

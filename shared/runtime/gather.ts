@@ -4,13 +4,13 @@ import { keys } from '../base/names.ts'
 import type { DomainConfig } from '../config/schema.ts'
 import type { DomainBinding } from '../gateway/port.ts'
 import { readState } from '../rotation/journal.ts'
-import { findListed, gatewayKey, probeTarget } from '../rotation/look.ts'
+import { findDomain, findListed, gatewayKey, probeTarget } from '../rotation/look.ts'
 import { misplacedIn } from '../rotation/misplaced.ts'
 import { inParallel } from '../rotation/parallel.ts'
 import type { Parties } from '../rotation/parties.ts'
 import type { RotationState } from '../rotation/state.ts'
 import { uploadsIn } from '../rotation/uploads.ts'
-import type { DomainObservation, Gathered, RenewalFacts } from '../watch/facts.ts'
+import type { DomainObservation, GatewaySeen, Gathered, RenewalFacts } from '../watch/facts.ts'
 import type { LastTick } from '../watch/last-tick.ts'
 import { inOrderOfUrgency, lookKey } from '../watch/look-order.ts'
 import type { Wiring } from '../wire/cloud.ts'
@@ -99,6 +99,7 @@ async function lookAt(
     config: wiring.config,
     states,
     observations,
+    gateways: gatewaysSeen(wiring, names, lists),
     renewals: renewals ?? (await inTime(look, renewalsKnown(wiring, parties, names), new Map())),
     discovered: [],
     quotas: [],
@@ -193,6 +194,19 @@ async function listsOf(
     }
   }).finally(() => own.cancel())
   return lists
+}
+
+/** Which of the configured domains each gateway has; those that two certificates list there count twice. */
+function gatewaysSeen(wiring: Wiring, names: readonly string[], lists: Lists): GatewaySeen[] {
+  const gateways = names.flatMap((name) => wiring.config.certificates[name]?.gateways ?? [])
+  return [...lists].map(([where, present]) => {
+    const own = gateways.filter((config) => gatewayKey(config) === where)
+    const found = own.flatMap(({ domains }) =>
+      domains.map((domain) => findDomain(domain, present, { description: where })),
+    )
+    const missing = found.flatMap((one) => (one instanceof Failure ? [one.toJSON()] : []))
+    return { where, found: found.length - missing.length, missing }
+  })
 }
 
 function lateList(): Failure {

@@ -181,6 +181,14 @@ class BucketStore implements Store {
     })
   }
 
+  async versioned(options: { signal?: AbortSignal } = {}): Promise<boolean> {
+    return this.#request('VERSIONING', '', options.signal, async ({ sdk, client }, signal) => {
+      const command = new sdk.GetBucketVersioningCommand({ Bucket: this.#options.bucket })
+      const { Status } = await client.send(command, { abortSignal: signal })
+      return Status === 'Enabled'
+    })
+  }
+
   /**
    * An ETag is the MD5 of the content, or with KMS only looks like one: where they differ, the listing tells which,
    * by its size.
@@ -252,7 +260,7 @@ class BucketStore implements Store {
 
   /** One request with its tries. Each of ours is idempotent: a PUT writes the same bytes to the same key. */
   async #request<T>(
-    operation: 'GET' | 'PUT' | 'LIST' | 'DELETE',
+    operation: 'GET' | 'PUT' | 'LIST' | 'DELETE' | 'VERSIONING',
     key: string,
     signal: AbortSignal | undefined,
     attempt: (loaded: Loaded, signal: AbortSignal) => Promise<T>,

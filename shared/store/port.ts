@@ -32,6 +32,8 @@ export interface Store {
   children(prefix: string, options: { most: number; signal?: AbortSignal }): Promise<Children>
   /** Deleting what is not there succeeds. */
   delete(key: string, options?: { signal?: AbortSignal }): Promise<void>
+  /** Whether what is deleted or replaced is kept as an older version; absent where nothing like that exists. */
+  versioned?(options?: { signal?: AbortSignal }): Promise<boolean>
 }
 
 export interface StoredObject {

@@ -61,13 +61,24 @@ export interface Unread {
   list?: true
 }
 
+/** What a gateway's own list says of the domains that the config has there. */
+export interface GatewaySeen {
+  /** `apig:0a1b…`. */
+  where: string
+  found: number
+  /** Domains of the config that it does not have, with the names that it has. */
+  missing: readonly FailureReport[]
+}
+
 /** Everything that one tick has seen. The timer gathers it; nothing behind it does any I/O. */
 export interface Gathered {
   now: Date
-  config: Pick<Config, 'name' | 'certificates' | 'alerts'>
+  config: Pick<Config, 'name' | 'certificates' | 'alerts'> & Partial<Config>
   /** By name in rotation.yaml; a certificate without a state file is simply missing. */
   states: ReadonlyMap<string, RotationState>
   observations: readonly DomainObservation[]
+  /** The gateways whose lists could be read. */
+  gateways?: readonly GatewaySeen[]
   renewals: ReadonlyMap<string, RenewalFacts>
   discovered: readonly DiscoveredCertificate[]
   quotas: readonly QuotaFacts[]

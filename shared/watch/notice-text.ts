@@ -67,6 +67,8 @@ function titleOf(notice: Notice, now: Date): string {
       return `${notice.where.join(', ')}: what is bound there could not be read`
     case 'timer did not run':
       return `The timer has not run since ${instantText(notice.lastTick)}`
+    case 'test':
+      return 'A test message: nothing is wrong'
     case 'solved':
       return `${name === '' ? notice.where.join(', ') : name}: solved (${notice.of})`
   }
@@ -139,6 +141,8 @@ function details(notice: Notice): string[] {
       return [notice.failure.message]
     case 'timer did not run':
       return [`That is ${durationText(notice.lateMs)} later than expected.`]
+    case 'test':
+      return ['Somebody wants to see whether messages arrive here (cert-rotation doctor --send).']
     case 'solved':
       return [`It was told ${instantText(notice.toldAt)}.`]
   }

@@ -85,8 +85,11 @@ export type SolvedNotice = NoticeFacts & {
   remaining: number
 }
 
+/** Somebody asked whether a channel takes messages. */
+export type TestNotice = NoticeFacts & { kind: 'test' }
+
 /** The one thing that channels are given. Facts only; `notify/text.ts` makes sentences of them. */
-export type Notice = ProblemNotice | RotatedNotice | SolvedNotice
+export type Notice = ProblemNotice | RotatedNotice | SolvedNotice | TestNotice
 export type NoticeKind = Notice['kind']
 
 /** Everything that one audience is told in one run: one message. Never empty. */

@@ -11,7 +11,8 @@ import { type Endpoints, endpointsFor } from '../config/endpoints.ts'
 import { type CertificateConfig, type Config, FINGERPRINT, type GatewayConfig } from '../config/schema.ts'
 import { flavours } from '../gateway/flavours.ts'
 import { createGateway } from '../gateway/http.ts'
-import type { Gateway } from '../gateway/port.ts'
+import { type GatewayInstance, listInstances } from '../gateway/instances.ts'
+import type { Flavour, Gateway } from '../gateway/port.ts'
 import {
   accessKeyCredentials,
   agencyCredentials,
@@ -76,6 +77,12 @@ export interface Wiring {
   /** Another bucket with the store's credentials and endpoint (HTTP-01); a directory store keeps it as a folder. */
   openBucket(bucket: string): Store
   endpoints: Endpoints | undefined
+  /** How requests to the cloud prove themselves, for messages; undefined without a cloud section. */
+  credentials: string | undefined
+  /** Of the cloud, where it is configured or something needs it. */
+  projectId: string | undefined
+  /** Every gateway of this product in the project, configured or not; none where the region does not offer it. */
+  instances(flavour: Flavour, signal?: AbortSignal): Promise<GatewayInstance[]>
   close(): Promise<void>
 }
 
@@ -169,7 +176,14 @@ export async function openWiring(options: WiringOptions): Promise<Wiring> {
     store,
     names: Object.keys(certificates),
     endpoints: cloud?.endpoints,
+    credentials: cloud?.credentials,
+    projectId,
     folder: options.folder,
+    async instances(flavour, signal) {
+      const { service } = flavours[flavour]
+      if (!cloud?.endpoints[service]) return []
+      return listInstances(cloud.http(service), flavour, projectId!, signal)
+    },
     async channels() {
       const { createChannels } = await import('../notify/channels.ts')
       const smn = () => ({ http: http('smn'), projectId: projectId! })
@@ -242,6 +256,7 @@ function listedElsewhere(name: string, certificates: Config['certificates']): Jo
 
 /** Gateways and topics have the project in their paths. */
 function needsProject(config: Config): boolean {
+  if (config.discover) return true
   const { channels, owners, escalation } = config.alerts
   const everyChannel = [...channels, ...Object.values(owners).flat(), ...(escalation?.channels ?? [])]
   return (
@@ -331,6 +346,7 @@ async function readPem(field: string, file: string, folder: string): Promise<Uin
 
 interface Cloud {
   endpoints: Endpoints
+  credentials: string
   http(service: ServiceName): HttpClient
   projectId(needed: boolean): Promise<string | undefined>
 }
@@ -374,6 +390,7 @@ function openCloud(
   }
   return {
     endpoints,
+    credentials: credentials.description,
     http,
     async projectId(needed) {
       if (projectId === undefined && needed) projectId = await findProjectId(http('iam'), cloud.region)

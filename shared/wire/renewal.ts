@@ -116,7 +116,7 @@ export async function openRenewals(wiring: Wiring, parties: Parties): Promise<Op
   }
 }
 
-async function readCa(file: string, folder: string): Promise<string> {
+export async function readCa(file: string, folder: string): Promise<string> {
   try {
     return await readFile(resolve(folder, file), 'utf8')
   } catch (cause) {

@@ -63,7 +63,9 @@ describe('init --emulator', () => {
         expect(`${command}: ${status}`, output).toBe(`${command}: 0`)
         outputs.push(output)
       }
-      const [before, , , plan, rotate, after] = outputs
+      const [doctor, before, , , plan, rotate, after] = outputs
+      expect(doctor).toMatch(/exit 0\n$/)
+      expect(doctor).not.toContain('✗')
       expect(plan).toMatch(/shop {2}rotate: /)
       expect(rotate).toContain('5 of 5 domains serve the new certificate')
       expect(before).toMatch(/in 8 days|8 d/)

@@ -48,8 +48,7 @@ test.each([false, true])(
     const ca = new HangingCa(head)
     const directory = await ca.start()
     const { eager: clock } = new VirtualClock()
-    const solver = {} as Parameters<ReturnType<typeof connectAcme>>[0]['solver']
-    const server = connectAcme({ clock, remainingMs: () => 600 })({ directory, solver })
+    const server = connectAcme({ clock, remainingMs: () => 600 })({ directory })
     const failure = await server.features().then(() => undefined, asFailure)
     expect(failure).toMatchObject({
       code: 'acme.unreachable',

@@ -48,17 +48,17 @@ function events(notice: Notice, digest: Digest, routingKey: string): WebhookRequ
       ...details(lines),
     },
   }
-  return [
-    {
-      body: JSON.stringify({
-        routing_key: routingKey,
-        event_action: 'trigger',
-        dedup_key: incident(notice.key),
-        client: 'cert-rotation',
-        payload,
-      }),
-    },
-  ]
+  const trigger = {
+    body: JSON.stringify({
+      routing_key: routingKey,
+      event_action: 'trigger',
+      dedup_key: incident(notice.key),
+      client: 'cert-rotation',
+      payload,
+    }),
+  }
+  // An incident that is a test must not wait for anybody.
+  return notice.kind === 'test' ? [trigger, resolve(notice.key)] : [trigger]
 }
 
 /** At most 255 characters. */
