@@ -57,8 +57,8 @@ async function readSeed(file: string): Promise<SeedInput> {
   }
   try {
     return JSON.parse(text) as SeedInput
-  } catch (cause) {
-    throw badInput(`The seed file ${file} is not JSON: ${cause instanceof Error ? cause.message : ''}`)
+  } catch {
+    throw badInput(`The seed file ${file} is not JSON`)
   }
 }
 

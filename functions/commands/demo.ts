@@ -2,9 +2,10 @@ import { readFile } from 'node:fs/promises'
 import type { Emulator } from '../../emulator/emulator.ts'
 import type { SeedInput } from '../../emulator/seed.ts'
 import { day } from '../../shared/base/clock.ts'
-import { asFailure, Failure } from '../../shared/base/failure.ts'
+import { Failure } from '../../shared/base/failure.ts'
 import { noDeadline } from '../../shared/runtime/context.ts'
 import { exitStatus, rotateUploads } from '../../shared/runtime/jobs.ts'
+import { countText } from '../../shared/watch/words.ts'
 import {
   configOf,
   type Domains,
@@ -55,7 +56,7 @@ async function play(scene: Scene, emulator: Emulator, folder: string, signal: Ab
     say(paint('bold', 'cert-rotation demo: an embedded cloud on this machine, no account, nothing leaves it'))
     say()
     say(
-      `1. ${scene.apig.length + scene.roma.length} domains at two gateways (APIG and ROMA Connect), bound ${scene.seed ? 'as the seed says' : 'to a certificate that ends soon'}.`,
+      `1. ${countText(scene.apig.length + scene.roma.length, 'domain')} at ${scene.roma.length > 0 ? 'two gateways (APIG and ROMA Connect)' : 'an APIG gateway'}, bound ${scene.seed ? 'as the seed says' : 'to a certificate that ends soon'}.`,
     )
     await watch.start()
     const bundle = scene.bundle ?? (await issueBundle(scene, emulator))
@@ -90,7 +91,7 @@ async function readScene(args: string[]): Promise<Scene | 'renew'> {
   if (values.seed !== undefined && (own || values.renew))
     throw new UsageError('--seed brings its own domains: leave out --renew and the files')
   if (values.renew) return 'renew'
-  if (values.seed !== undefined) return sceneOf(await readOwn(values.seed, '--seed'))
+  if (values.seed !== undefined) return sceneOf(values.seed, await readOwn(values.seed, '--seed'))
   if (!own) return shopDomains
   if (!values.cert || !values.host)
     throw new UsageError('your own files need --cert FILE, --host NAME and, unless FILE holds it, --key FILE')
@@ -100,13 +101,16 @@ async function readScene(args: string[]): Promise<Scene | 'renew'> {
 }
 
 /** Every domain of the seed's first gateway of each kind. */
-async function sceneOf(text: string): Promise<Scene> {
+async function sceneOf(file: string, text: string): Promise<Scene> {
   const { parseSeed } = await import('../../emulator/seed.ts')
   let seed: unknown
   try {
     seed = JSON.parse(text)
-  } catch (cause) {
-    throw new UsageError(`--seed: the file is not JSON: ${asFailure(cause).message}`)
+  } catch {
+    throw new UsageError(
+      `--seed: ${file} is not JSON`,
+      'A seed is a JSON file such as emulator/seeds/attach-forbidden.json of the repository; emulator/README.md says what stands in one.',
+    )
   }
   const { instances } = parseSeed(seed)
   const hosts = (flavour: 'apig' | 'roma') =>

@@ -15,7 +15,7 @@ export async function run(args: string[]): Promise<number> {
   const [file] = positionals
   if (!file || positionals.length > 1) throw new UsageError('invoke takes one file with an event')
   const milliseconds = values.seconds
-    ? readDuration('--seconds', values.seconds, 's')
+    ? readDuration('--seconds', values.seconds.replace(/^\d+$/, '$&s'))
     : readDuration('--timeout', values.timeout)
   const event = await readEventFile(file)
   const trigger = readEvent(event)

@@ -3,6 +3,8 @@ import { differenceRows } from '../../shared/rotation/difference-words.ts'
 import { misplacedIn } from '../../shared/rotation/misplaced.ts'
 import { type Preview, preview } from '../../shared/rotation/preview.ts'
 import { uploadsIn } from '../../shared/rotation/uploads.ts'
+import { placesUnread } from '../../shared/runtime/gather.ts'
+import { unreadList } from '../../shared/runtime/not-seen.ts'
 import { wrap } from '../../shared/status/table.ts'
 import { painter } from './render.ts'
 import { columnsOf, openSession, useColor } from './session.ts'
@@ -31,13 +33,18 @@ export async function run(args: string[]): Promise<number> {
     const looked = { outside, strangers: positionals.length > 0 ? none : strangers }
     for (const { certificate, failure } of await misplacedIn(looked, wiring.config.certificates, parties))
       failures.push({ ...(certificate ? { certificate } : {}), ...failure.toJSON() })
+    // "Nothing to do" is said only by somebody who could do it; what a plan has failed for is not told twice.
+    const said = failures.map(({ message }) => message)
+    const asked = positionals.length > 0 ? positionals : wiring.names
+    for (const unread of await placesUnread(wiring, parties, asked))
+      if (!said.includes(unread.failure.message)) failures.push(unreadList(unread).toJSON())
     const exitStatus = failures.length > 0 || previews.some((one) => one.decision === 'refuse') ? 1 : 0
-    if (values.json)
-      process.stdout.write(`${JSON.stringify({ command: 'plan', exitStatus, plans: previews, failures })}\n`)
-    else {
-      const options = { color: useColor(process.stdout), width: columnsOf(process.stdout) }
-      process.stdout.write(renderPlan(previews, failures, options))
-    }
+    const options = { color: useColor(process.stdout), width: columnsOf(process.stdout) }
+    const text = values.json
+      ? `${JSON.stringify({ command: 'plan', exitStatus, plans: previews, failures })}\n`
+      : renderPlan(previews, failures, options)
+    process.stdout.write(text)
+    session.tellRest(text)
     return exitStatus
   } finally {
     await session.close()

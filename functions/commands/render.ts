@@ -102,10 +102,14 @@ export function renderReport(report: JobReport, color: boolean, width = 100): st
     for (const failure of outcome.failures)
       lines.push(`    ${failure.next} ${paint('dim', `[${failure.code}]`)}`)
   }
-  for (const { failure } of report.failures) {
+  for (const { failure, mayPass } of report.failures) {
+    const mark = mayPass ? paint('yellow', '!') : paint('red', '✗')
     lines.push(
-      `${paint('red', '✗')} ${failure.message} ${paint('dim', `[${failure.code}]`)}`,
+      `${mark} ${failure.message} ${paint('dim', `[${failure.code}]`)}`,
       `    ${failure.next}`,
+      ...(mayPass
+        ? [paint('dim', '    It may pass by itself: the next tick that meets it again fails.')]
+        : []),
     )
   }
   for (const { job, names } of report.notLookedAt ?? []) {

@@ -1,5 +1,5 @@
 import { rotateUploads } from '../../shared/runtime/jobs.ts'
-import { openSession, tell } from './session.ts'
+import { openSession } from './session.ts'
 import { readArguments, requireKnownNames } from './usage.ts'
 
 /** `cert-rotation rotate [NAME...]`: naming a certificate is asking for it, so waits and earlier refusals do not count. */
@@ -9,10 +9,9 @@ export async function run(args: string[]): Promise<number> {
   try {
     requireKnownNames(positionals, session.wiring.names, values.config)
     const names = positionals.length > 0 ? { names: positionals } : {}
-    return tell(
+    return session.tell(
       'rotate',
       await rotateUploads(session.wiring, session.parties, { ...names, byPerson: positionals.length > 0 }),
-      values,
     )
   } finally {
     await session.close()

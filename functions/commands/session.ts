@@ -26,6 +26,10 @@ export interface Session {
   wiring: Wiring
   parties: Parties
   log: Log
+  /** Prints what came of a job, as people or programs read it, and returns the exit status. */
+  tell(command: string, report: JobReport): number
+  /** Tells what the log holds of failures and `shown`, the output of the command, does not. */
+  tellRest(shown?: string): void
   close(): Promise<void>
 }
 
@@ -36,12 +40,19 @@ export const useColor = (stream: NodeJS.WriteStream): boolean =>
 export const columnsOf = (stream: NodeJS.WriteStream): number =>
   stream.columns || Number(process.env.COLUMNS) || 80
 
-/** Logs go to standard error: JSON lines with `--json` or where no person looks, else short lines. */
+/** Logs go to standard error: JSON lines with `--json`, else short lines. */
 export function terminalLog(options: CommonOptions): Log {
+  return openLog(options, false).log
+}
+
+/** `reports`: what has failed is held back for a report that tells it, until `tellRest`. */
+function openLog(options: CommonOptions, reports: boolean) {
   const level = (process.env.LOG_LEVEL ??
     (options.json ? 'info' : options.quiet ? 'error' : 'warn')) as LogLevel
   const write = (text: string) => process.stderr.write(text)
-  return createLog(level, options.json ? { write } : terminalDestination(write, useColor(process.stderr)))
+  if (options.json) return { log: createLog(level, { write }), tellRest() {} }
+  const terminal = terminalDestination(write, useColor(process.stderr), reports)
+  return { log: createLog(level, terminal), tellRest: (report?: string) => terminal.tellRest(report) }
 }
 
 export async function readConfig(file: string, inFunction = false) {
@@ -78,7 +89,7 @@ async function requireStoreFolder(directory: string | undefined, file: string): 
   const stats = await stat(folder).catch(() => undefined)
   if (stats?.isDirectory()) return
   throw new Failure({
-    code: 'config.no-store-folder',
+    code: 'store.missing-folder',
     kind: 'never',
     message: `There is no folder ${folder}`,
     next: `Create it, or correct store.directory in ${file}.`,
@@ -94,7 +105,7 @@ export async function openSession(options: CommonOptions): Promise<Session> {
 
 /** With a config that was read before, whatever its store's folder is. */
 export async function openWith(config: Config, options: CommonOptions): Promise<Session> {
-  const log = terminalLog(options)
+  const { log, tellRest } = openLog(options, true)
   const controller = new AbortController()
   const stop = () => {
     if (controller.signal.aborted) process.exit(130)
@@ -121,28 +132,35 @@ export async function openWith(config: Config, options: CommonOptions): Promise<
     wiring,
     parties,
     log,
+    tell(command, report) {
+      const { status, text } = told(command, report, options)
+      process.stdout.write(text)
+      tellRest(text)
+      return status
+    },
+    tellRest,
     async close() {
       process.off('SIGINT', stop)
       process.off('SIGTERM', stop)
+      tellRest()
       await wiring.close()
     },
   }
 }
 
-/** Prints what came of a job, as people or programs read it, and returns the exit status. */
-export function tell(command: string, report: JobReport, options: CommonOptions): number {
+/** The exit status of a report, and its text as people or programs read it; empty where `--quiet` has nothing to say. */
+function told(command: string, report: JobReport, options: CommonOptions): { status: number; text: string } {
   const status = exitStatus(report)
   if (options.json) {
     const { renewals, notLookedAt } = report
-    const failures = report.failures.map(({ certificate, failure }) => ({
+    const failures = report.failures.map(({ certificate, failure, mayPass }) => ({
       ...(certificate ? { certificate } : {}),
+      ...(mayPass ? { mayPass } : {}),
       ...failure.toJSON(),
     }))
-    process.stdout.write(
-      `${JSON.stringify({ command, exitStatus: status, ...(renewals ? { renewals } : {}), ...(notLookedAt ? { notLookedAt } : {}), outcomes: report.outcomes, failures, critical: report.critical ?? [] })}\n`,
-    )
-  } else if (!options.quiet || status !== 0) {
-    process.stdout.write(renderReport(report, useColor(process.stdout), columnsOf(process.stdout)))
+    const text = `${JSON.stringify({ command, exitStatus: status, ...(renewals ? { renewals } : {}), ...(notLookedAt ? { notLookedAt } : {}), outcomes: report.outcomes, failures, critical: report.critical ?? [] })}\n`
+    return { status, text }
   }
-  return status
+  if (options.quiet && status === 0) return { status, text: '' }
+  return { status, text: renderReport(report, useColor(process.stdout), columnsOf(process.stdout)) }
 }

@@ -3,7 +3,8 @@ import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { readOutbox } from '../../shared/notify/outbox.ts'
-import { blind, gather, isBlind } from '../../shared/runtime/gather.ts'
+import { gather } from '../../shared/runtime/gather.ts'
+import { blind, isBlind } from '../../shared/runtime/not-seen.ts'
 import { publish, statusKeys } from '../../shared/runtime/publish.ts'
 import type { StatusModel } from '../../shared/status/model.ts'
 import { renderPage } from '../../shared/status/page.ts'
@@ -31,16 +32,16 @@ export async function run(args: string[]): Promise<number> {
       ticked: false,
       public: wiring.config.status.public,
     })
-    if (values.json) process.stdout.write(`${JSON.stringify(model)}\n`)
-    else if (!values.quiet)
-      process.stdout.write(
-        `${renderTable(model, { color: useColor(process.stdout), width: columnsOf(process.stdout) })}\n`,
-      )
-    if (values.open) await openInBrowser(await pageFile(session, () => renderPage(model)))
-    if (failOn === 'never') return 0
     // "Nothing is wrong" is said only by somebody who has looked.
-    if (isBlind(gathered)) throw blind(gathered)
-    return model.unread.length > 0 || needsSomebody(model, failOn) ? 1 : 0
+    const dark = failOn !== 'never' && isBlind(gathered)
+    const wrong = failOn !== 'never' && (dark || model.unread.length > 0 || needsSomebody(model, failOn))
+    const table = `${renderTable(model, { color: useColor(process.stdout), width: columnsOf(process.stdout) })}\n`
+    if (values.json) process.stdout.write(`${JSON.stringify(model)}\n`)
+    else if (wrong || !values.quiet) process.stdout.write(table)
+    session.tellRest(table)
+    if (values.open) await openInBrowser(await pageFile(session, () => renderPage(model)))
+    if (dark) throw blind(gathered)
+    return wrong ? 1 : 0
   } finally {
     await session.close()
   }

@@ -1,5 +1,5 @@
 import { tick } from '../../shared/runtime/tick.ts'
-import { openSession, tell } from './session.ts'
+import { openSession } from './session.ts'
 import { readArguments } from './usage.ts'
 
 /** `cert-rotation tick`: what the timer does, once. */
@@ -7,7 +7,7 @@ export async function run(args: string[]): Promise<number> {
   const { values } = readArguments('tick', args)
   const session = await openSession(values)
   try {
-    return tell('tick', await tick(session.wiring, session.parties), values)
+    return session.tell('tick', await tick(session.wiring, session.parties))
   } finally {
     await session.close()
   }

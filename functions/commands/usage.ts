@@ -60,15 +60,13 @@ function requireOnce(
   }
 }
 
-/** Milliseconds of a duration as the config writes it; `bareUnit` is what a bare number counts, where one is taken. */
-export function readDuration(option: string, text: string, bareUnit?: 's' | 'm'): number {
-  const whole = bareUnit && /^\d+$/.test(text) ? `${text}${bareUnit}` : text
-  const ms = durationMs(whole)
+/** Milliseconds of a duration as the config writes it. A bare number may be meant in any unit. */
+export function readDuration(option: string, text: string): number {
+  const ms = durationMs(text)
   // What a timer of Node can wait; NaN is neither.
   if (ms > 0 && ms < 2 ** 31) return ms
-  throw new UsageError(
-    `${option} takes a duration such as 500ms, 30s, 10m, 12h or 7d, not ${JSON.stringify(text)}`,
-  )
+  const instead = /^[1-9]\d*$/.test(text) ? ` ${text}s or ${text}m` : ' 500ms, 30s, 10m, 12h or 7d'
+  throw new UsageError(`${option} takes a duration such as${instead}, not ${JSON.stringify(text)}`)
 }
 
 /** Every name must be one of the config's certificates. */

@@ -1,5 +1,6 @@
 import type { z } from 'zod'
 import { nearest } from '../base/nearest.ts'
+import { DURATION } from './duration.ts'
 import { type Path, type Problem, printable } from './source.ts'
 
 type Schema = z.core.$ZodType
@@ -17,7 +18,7 @@ function explainIssue(issue: Issue, base: Path, root: Schema, value: unknown): P
   const path: Path = [...base, ...issue.path.map((step) => (typeof step === 'number' ? step : String(step)))]
   const schema = schemaAt(root, path)
   const found = valueAt(value, path)
-  const expected = schema ? expectation(schema) : 'another value'
+  const expected = schema ? expectation(schema, found) : 'another value'
 
   switch (issue.code) {
     case 'unrecognized_keys':
@@ -194,11 +195,12 @@ function kindOf(value: unknown): string {
   }
 }
 
-/** What a schema wants, for the end of "write …". */
-function expectation(schema: Schema): string {
+/** What a schema wants instead of what was found, for the end of "write …". */
+function expectation(schema: Schema, found?: unknown): string {
   const def = unwrapped(schema)._zod.def
   switch (def.type) {
     case 'string':
+      if (isDuration(def)) return `a duration such as ${typeof found === 'number' ? found : 30}s`
       return 'text (numbers in quotes)'
     case 'number':
       return 'a whole number'
@@ -218,10 +220,14 @@ function expectation(schema: Schema): string {
       return `{ ${names.join(', ')} }`
     }
     case 'union':
-      return alternatives([...new Set(def.options.map(expectation))])
+      return alternatives([...new Set(def.options.map((option) => expectation(option, found)))])
     default:
       return 'a value'
   }
+}
+
+function isDuration({ checks = [] }: { checks?: readonly z.core.$ZodCheck<never>[] }): boolean {
+  return checks.some(({ _zod: { def } }) => 'pattern' in def && def.pattern === DURATION)
 }
 
 function alternatives(words: readonly string[]): string {

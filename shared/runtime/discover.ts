@@ -3,7 +3,7 @@ import type { DomainBinding } from '../gateway/port.ts'
 import { gatewayKey, probeTarget } from '../rotation/look.ts'
 import { inParallel } from '../rotation/parallel.ts'
 import type { Parties } from '../rotation/parties.ts'
-import type { DiscoveredCertificate, QuotaFacts } from '../watch/facts.ts'
+import type { DiscoveredCertificate, QuotaFacts, Unread } from '../watch/facts.ts'
 import type { Wiring } from '../wire/cloud.ts'
 import type { Lists } from './gather.ts'
 
@@ -12,11 +12,12 @@ type GatewayConfig = Wiring['config']['certificates'][string]['gateways'][number
 export interface Discovery {
   discovered: DiscoveredCertificate[]
   quotas: QuotaFacts[]
+  unread: Unread[]
 }
 
 /**
  * `discover: true`: every certificate at the configured gateways and in SCM, also those this tool did not deploy,
- * and how full the gateways are. Reads only; a place that cannot be read is logged and left out, so that one
+ * and how full the gateways are. Reads only; a place that cannot be read is noted and left out, so that one
  * missing permission does not silence the others. What is seen is put into `found` at once: whoever has no more time
  * takes what is there.
  */
@@ -41,13 +42,12 @@ export async function discover(
     }
   await Promise.all(
     [...gateways].map(([key, { config, quota }]) =>
-      orLog(parties, key, () =>
+      orNote(parties, found, key, () =>
         lookAtGateway(wiring, parties, key, config, quota, listed, lists.get(key), found),
       ),
     ),
   )
-  if (wiring.config.discover && parties.manager)
-    await orLog(parties, 'scm', () => lookAtManager(parties, found))
+  await askManager(wiring, parties, found)
 }
 
 async function lookAtGateway(
@@ -89,17 +89,32 @@ async function lookAtGateway(
   }
 }
 
-async function lookAtManager(parties: Parties, found: Discovery): Promise<void> {
-  for (const { id, name, commonName, names, notAfter } of (await parties.manager?.list()) ?? [])
+/** Asked where something is pushed, too: it could not be known else that it refuses us before the next push. */
+export async function askManager(wiring: Wiring, parties: Parties, found: Discovery): Promise<void> {
+  const pushes = Object.values(wiring.config.certificates).some(({ push }) => push.length > 0)
+  if (parties.manager && (wiring.config.discover || pushes))
+    await orNote(parties, found, 'scm', () => lookAtManager(wiring, parties, found))
+}
+
+async function lookAtManager({ config }: Wiring, parties: Parties, found: Discovery): Promise<void> {
+  const listed = (await parties.manager?.list()) ?? []
+  if (!config.discover) return
+  for (const { id, name, commonName, names, notAfter } of listed)
     if (notAfter && !/^cr_.+_[0-9a-f]{24}$/.test(name))
       found.discovered.push({ where: 'scm', id, name, commonName, names, notAfter, hosts: [] })
 }
 
-async function orLog(parties: Parties, where: string, work: () => Promise<void>): Promise<void> {
+async function orNote(
+  parties: Parties,
+  { unread }: Discovery,
+  where: string,
+  work: () => Promise<void>,
+): Promise<void> {
   try {
     await work()
   } catch (thrown) {
     const failure = asFailure(thrown)
     parties.log.warn(`${where} could not be looked at: ${failure.message}`, { failure })
+    unread.push({ where, failure: failure.toJSON(), list: true })
   }
 }

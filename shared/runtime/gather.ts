@@ -10,11 +10,11 @@ import { inParallel } from '../rotation/parallel.ts'
 import type { Parties } from '../rotation/parties.ts'
 import type { RotationState } from '../rotation/state.ts'
 import { uploadsIn } from '../rotation/uploads.ts'
-import type { DomainObservation, GatewaySeen, Gathered, RenewalFacts } from '../watch/facts.ts'
+import type { DomainObservation, GatewaySeen, Gathered, RenewalFacts, Unread } from '../watch/facts.ts'
 import type { LastTick } from '../watch/last-tick.ts'
 import { inOrderOfUrgency, lookKey } from '../watch/look-order.ts'
 import type { Wiring } from '../wire/cloud.ts'
-import { type Discovery, discover } from './discover.ts'
+import { askManager, type Discovery, discover } from './discover.ts'
 import { renewalsKnown } from './renewals.ts'
 import { lastTickOf } from './tell.ts'
 import { inTime, type Limited, limited } from './time-budget.ts'
@@ -35,13 +35,16 @@ export function gather(
   renewals?: Map<string, RenewalFacts>,
 ): Promise<Gathered> {
   return looking(parties, async (look) => {
-    const found: Discovery = { discovered: [], quotas: [] }
+    const found: Discovery = { discovered: [], quotas: [], unread: [] }
     const { lists, ...seen } = await lookAt(wiring, parties, wiring.names, look, renewals)
     await inTime(look, discover(wiring, parties, lists, found), undefined)
     const strays = await inTime(look, misplacedNow(wiring, parties), { misplaced: [], unread: [] })
     // Copies: what is looked at late goes on adding to its own.
     const { discovered, quotas } = found
-    const unread = [...(seen.unread ?? []), ...strays.unread]
+    // A gateway that gives no list gives none of its certificates either.
+    const known = new Set(seen.unread?.map(({ where }) => where))
+    const news = found.unread.filter(({ where }) => !known.has(where))
+    const unread = [...(seen.unread ?? []), ...news, ...strays.unread]
     return { ...seen, ...strays, unread, discovered: [...discovered], quotas: [...quotas] }
   })
 }
@@ -83,7 +86,7 @@ async function lookAt(
   look: Limited,
   renewals?: Map<string, RenewalFacts>,
 ): Promise<Gathered & { lists: Lists }> {
-  const failed: NonNullable<Gathered['unread']>[number][] = []
+  const failed: Unread[] = []
   const note = (where: string, thrown: unknown, list?: true) => {
     const failure = asFailure(thrown)
     parties.log.warn(`${where} could not be read: ${failure.message}`, { failure })
@@ -111,42 +114,6 @@ async function lookAt(
   }
 }
 
-/** Nothing was seen of any domain: neither a gateway's list nor a handshake. Then "all is well" says nothing. */
-export function isBlind({ observations }: Pick<Gathered, 'observations'>): boolean {
-  return observations.length > 0 && observations.every(({ binding, result }) => !binding && !result?.reached)
-}
-
-export function blind({ unread = [], observations }: Pick<Gathered, 'unread' | 'observations'>): Failure {
-  const [first] = unread
-  const [reason] = observations.flatMap(({ result }) => (result && !result.reached ? [result.reason] : []))
-  const why = first ? `${first.where}: ${first.failure.message}` : (reason ?? 'verification is turned off')
-  return new Failure({
-    code: 'watch.blind',
-    kind: 'later',
-    message: `No domain could be looked at, neither in a gateway's list nor by handshake: ${why}`,
-    next: first?.failure.next ?? 'See whether the gateways can be reached from where this runs.',
-  })
-}
-
-/**
- * A gateway whose list nobody could read is no silence: a domain without a certificate may stand in it. What `blind`
- * says already is not said twice.
- */
-export function unreadLists({
-  unread = [],
-  observations,
-}: Pick<Gathered, 'unread' | 'observations'>): Failure[] {
-  return (isBlind({ observations }) ? unread.slice(1) : unread)
-    .filter(({ list }) => list)
-    .map(
-      ({ where, failure }) =>
-        new Failure({
-          ...failure,
-          message: `What is bound at ${where} could not be read: ${failure.message}`,
-        }),
-    )
-}
-
 type Note = (where: string, thrown: unknown, list?: true) => void
 
 async function statesOf(names: readonly string[], parties: Parties, look: Limited, note: Note) {
@@ -164,6 +131,22 @@ async function statesOf(names: readonly string[], parties: Parties, look: Limite
     }
   })
   return { states, unread }
+}
+
+/** What refuses us, or cannot be reached: for whoever has nothing else to ask there. */
+export function placesUnread(
+  wiring: Wiring,
+  parties: Parties,
+  names: readonly string[] = wiring.names,
+): Promise<Unread[]> {
+  return looking(parties, async (look) => {
+    const found: Discovery = { discovered: [], quotas: [], unread: [] }
+    const note = (where: string, thrown: unknown) =>
+      void found.unread.push({ where, failure: asFailure(thrown).toJSON(), list: true })
+    await listsOf(wiring, parties, names, look, note)
+    await inTime(look, askManager(wiring, parties, found), undefined)
+    return [...found.unread]
+  })
 }
 
 /** By gateway key: its domains; a gateway that could not be read is missing. */

@@ -15,8 +15,11 @@ import { workThenTell } from './time-budget.ts'
 /** What came of one job; the shape of every `--json` document and of a function's result. */
 export interface JobReport {
   outcomes: Outcome[]
-  /** What failed outside any one rotation, or before an outcome could be written. */
-  failures: { certificate?: string; failure: Failure }[]
+  /**
+   * What failed outside any one rotation, or before an outcome could be written. `mayPass`: seen for the first time, and
+   * it may pass by itself; the next tick that meets it again has failed.
+   */
+  failures: { certificate?: string; failure: Failure; mayPass?: boolean }[]
   /** What the timer did about certificates that renew themselves. */
   renewals?: RenewalOutcome[]
   /** What there was no time for, by job: names of certificates, or domains where `watch` did not come to them. */
@@ -142,8 +145,9 @@ export function exitStatus(report: JobReport): 0 | 1 | 3 {
   // A renewal waits only because an attempt before it failed.
   const unrenewed = report.renewals?.some(({ status }) => status === 'failed' || status === 'waiting')
   // Critical goes before unfinished.
-  if (failed || unrenewed || report.failures.length > 0 || (report.critical ?? []).length > 0) return 1
-  if (report.notLookedAt?.length) return 3
+  const lasting = report.failures.some(({ mayPass }) => !mayPass)
+  if (failed || unrenewed || lasting || (report.critical ?? []).length > 0) return 1
+  if (report.notLookedAt?.length || report.failures.length > 0) return 3
   // Nothing of what waits is in service yet.
   const open = [...report.outcomes, ...(report.renewals ?? [])]
   return open.some(({ status }) => status === 'unfinished' || status === 'waiting') ? 3 : 0

@@ -1,4 +1,6 @@
+import { stripVTControlCharacters } from 'node:util'
 import { type DestinationStream, type Logger, pino } from 'pino'
+import type { FailureReport } from '../base/failure.ts'
 import type { Log, LogFacts } from '../base/log.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
@@ -67,20 +69,45 @@ function withoutPem(text: string): string {
   return text.replace(/-----BEGIN [^-]+-----[\s\S]*?(-----END [^-]+-----|$)/g, '[PEM]')
 }
 
+/** A terminal: the log's short lines, and those about failures that are still to be told. */
+export interface TerminalDestination extends DestinationStream {
+  /** Writes what has failed and does not stand in `report`, which has just been shown: nothing is lost or said twice. */
+  tellRest(report?: string): void
+}
+
 /**
- * For a person at a terminal: time, level, message and the few facts that tell where. Failures are left out: the
- * report of the command tells them, with what to do.
+ * For a person at a terminal: time (UTC), level, message and the few facts that tell where. With `reports`, what has
+ * failed waits for the report of the command, which tells most of it and what to do; `tellRest` has the rest.
  */
-export function terminalDestination(write: (text: string) => void, color: boolean): DestinationStream {
+export function terminalDestination(
+  write: (text: string) => void,
+  color: boolean,
+  reports = false,
+): TerminalDestination {
   const paint = (code: number, text: string) => (color ? `\u001b[${code}m${text}\u001b[0m` : text)
+  const rest = new Map<string, string>()
   return {
     write(line: string) {
       const { time, level, message, certificate, step, failure } = JSON.parse(line) as Record<string, unknown>
       const name =
         level === 'error' ? paint(31, 'error') : level === 'warn' ? paint(33, 'warn ') : paint(2, 'info ')
       const where = [certificate, step].filter(Boolean).join(' ')
-      if (failure) return
-      write(`${paint(2, String(time).slice(11, 19))} ${name} ${where ? `${where}: ` : ''}${message}\n`)
+      const told = `${paint(2, String(time).slice(11, 19))} ${name} ${where ? `${where}: ` : ''}${message}\n`
+      if (!failure) return void write(told)
+      const { message: why, next } = failure as FailureReport
+      // The same again, or on its way from who met it to who gave up for it.
+      if (!rest.has(why)) rest.set(why, `${told}${' '.repeat(15)}${next}\n`)
+      if (!reports) this.tellRest()
+    },
+    tellRest(report = '') {
+      const told = oneLine(report)
+      for (const [why, lines] of rest) if (!told.includes(oneLine(why))) write(lines)
+      rest.clear()
     },
   }
+}
+
+/** However a report was broken into lines and painted. */
+function oneLine(text: string): string {
+  return stripVTControlCharacters(text).replace(/\s+/g, ' ')
 }

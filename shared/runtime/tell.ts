@@ -26,6 +26,8 @@ export interface Told {
   outbox: Outbox
   /** Somebody should know something and could not be told by any channel. */
   untold?: Failure
+  /** What stands, by key; left out where another run was telling. */
+  standing?: RunMemory['conditions']
 }
 
 /** After a tick: everything that was seen is judged, and people are told what is new. */
@@ -134,9 +136,10 @@ async function tell(
         signal,
       })
       await save(sent)
+      const told = { outbox: sent, standing: after.conditions }
       const [first] = untold(sent, channels.of)
-      if (!first) return { outbox: sent }
-      return { outbox: sent, untold: notTold(lastFailure(sent, first.channel), first.channel) }
+      if (!first) return told
+      return { ...told, untold: notTold(lastFailure(sent, first.channel), first.channel) }
     } finally {
       sending.cancel()
     }
@@ -167,6 +170,24 @@ export function notTold(why: Failure | FailureReport | undefined, channel?: stri
       ...(why ? { because: why.code } : {}),
     },
     cause: why,
+  })
+}
+
+/**
+ * Channels that do not take what waits for them, though others may have: with the first failure it `mayPass`, and with
+ * the second tick in a row nobody is listening there.
+ */
+export function deafChannels(
+  { outbox, untold }: Told,
+  tickBegan: Date,
+): { failure: Failure; mayPass: boolean }[] {
+  return Object.entries(outbox.channels).flatMap(([name, { lastFailure: last }]) => {
+    const why = lastFailure(outbox, name)
+    const waits = outbox.pending.some(({ channel }) => channel === name)
+    if (!last || !why || !waits || untold?.facts.channel === name) return []
+    const mayPass = (last.attempts ?? 1) === 1 && Date.parse(last.at) >= tickBegan.getTime()
+    const message = `The alert channel ${name} takes no messages: ${why.message}`
+    return [{ failure: new Failure({ ...why, message }), mayPass }]
   })
 }
 

@@ -10,12 +10,13 @@ import type { RenewalFacts } from '../watch/facts.ts'
 import type { Wiring } from '../wire/cloud.ts'
 import { StoppedByPerson } from './context.ts'
 import { criticalIn } from './critical.ts'
-import { blind, gather, isBlind, unreadLists } from './gather.ts'
+import { gather } from './gather.ts'
 import { CERTIFICATES_AT_ONCE, type JobReport, notLookedAt, rotateUploads } from './jobs.ts'
+import { notSeen } from './not-seen.ts'
 import { publish } from './publish.ts'
 import { lookAgain, renewAll } from './renewals.ts'
 import { lookTwice } from './second-look.ts'
-import { notTold, storedOutbox, type Told, tellAll } from './tell.ts'
+import { deafChannels, notTold, storedOutbox, type Told, tellAll } from './tell.ts'
 import { workThenTell } from './time-budget.ts'
 
 /** What a timer's user event can choose; without a choice, all of them in this order. */
@@ -108,26 +109,27 @@ async function watchAndTell(
   report: TickReport,
   renewals: Map<string, RenewalFacts> | undefined,
 ): Promise<void> {
-  const failed = (failure: Failure) => {
+  const failed = (failure: Failure, mayPass = false) => {
     // What is to be told is kept for the next tick; that a person wanted no more of it now is nobody's failure.
     if (parties.deadline.signal.reason instanceof StoppedByPerson) {
       report.stopped = true
       return parties.log.info(failure.message, { failure })
     }
     parties.log.error(failure.message, { failure })
-    report.failures.push({ failure })
+    report.failures.push({ failure, ...(mayPass && { mayPass }) })
   }
   try {
+    const begunAt = parties.clock.now()
     const gathered = await lookTwice(wiring, parties, await gather(wiring, parties, renewals))
     const { certificates = [], domains = [] } = gathered.notLookedAt ?? {}
     notLookedAt(report, 'watch', [...certificates, ...domains])
-    if (isBlind(gathered)) failed(blind(gathered))
-    for (const failure of unreadLists(gathered)) failed(failure)
     const told = await tellAll(wiring, parties, gathered).catch(async (thrown): Promise<Told> => {
       const outbox = await storedOutbox(parties).catch(emptyOutbox)
       return { outbox, untold: notTold(asFailure(thrown)) }
     })
+    for (const { failure, mayPass } of notSeen(gathered, told.standing)) failed(failure, mayPass)
     if (told.untold) failed(told.untold)
+    for (const { failure, mayPass } of deafChannels(told, begunAt)) failed(failure, mayPass)
     report.status = await publish(parties, gathered, told.outbox, {
       ticked: true,
       public: wiring.config.status.public,

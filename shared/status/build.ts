@@ -1,5 +1,5 @@
 import { day } from '../base/clock.ts'
-import type { FailureReport } from '../base/failure.ts'
+import { isDefinite } from '../base/definite.ts'
 import { lastFailure, type Outbox } from '../notify/outbox.ts'
 import {
   allCertificateFacts,
@@ -76,11 +76,6 @@ export function buildStatus(input: StatusInput): StatusModel {
       : {}),
     channels: channelsOf(input.outbox),
   })
-}
-
-/** Wrong credentials, a missing permission, an instance or project that is not there: no later look gets another answer. */
-function isDefinite({ kind, facts }: FailureReport): boolean {
-  return kind === 'never' || (kind === 'later' && (facts.status === 401 || facts.status === 403))
 }
 
 /** Every text of the model, whoever it came from, loses controls and bidirectional overrides in one place. */

@@ -172,7 +172,9 @@ class DirectoryStore implements Store {
         // Before it is made, so that no folder is made outside; the deepest part that exists decides.
         await this.#refuseOutside(root, key, parents)
         const parent = join(root, ...parents)
-        if (parents.length > 0) await mkdir(parent, { recursive: true })
+        // One by one: the store's own folder is never made again.
+        for (let depth = 1; depth <= parents.length; depth++)
+          await makeFolder(join(root, ...parents.slice(0, depth)))
         const temporary = join(parent, `.tmp-${randomBytes(12).toString('hex')}`)
         const handle = await open(temporary, 'wx', 0o600)
         try {
@@ -413,6 +415,14 @@ function inKeyOrder(entries: Dirent[]): Dirent[] {
 /** The change time moves with every write, also where a copy brings its old modification time along. */
 function versionOf({ ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
   return [ino, size, mtimeNs, ctimeNs].join('-')
+}
+
+async function makeFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder)
+  } catch (error) {
+    if (codeOf(error) !== 'EEXIST' || !(await stat(folder)).isDirectory()) throw error
+  }
 }
 
 function isInside(root: string, real: string): boolean {

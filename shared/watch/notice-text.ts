@@ -64,7 +64,7 @@ function titleOf(notice: Notice, now: Date): string {
     case 'quota nearly used':
       return `${notice.where.join(', ')}: ${notice.used} of ${notice.limit} certificates used`
     case 'gateway not read':
-      return `${notice.where.join(', ')}: what is bound there could not be read`
+      return `${notice.where.join(', ')}: what is ${notice.where[0] === 'scm' ? 'held' : 'bound'} there could not be read`
     case 'timer did not run':
       return `The timer has not run since ${instantText(notice.lastTick)}`
     case 'test':

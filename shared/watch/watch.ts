@@ -128,6 +128,8 @@ const solvedTexts: Record<string, string> = {
   'gateway not read': 'Its list can be read again.',
 }
 
+export const unreadKey = (where: string) => `gateway/${where}`
+
 /** Told at once: a domain without a certificate could stand in a list that nobody can read. */
 function gatewayConditions({ now, unread = [] }: Gathered): Condition[] {
   return unread
@@ -135,7 +137,7 @@ function gatewayConditions({ now, unread = [] }: Gathered): Condition[] {
     .map(({ where, failure }) => {
       const notice: ProblemNotice = {
         kind: 'gateway not read',
-        key: `gateway/${where}`,
+        key: unreadKey(where),
         at: now.toISOString(),
         severity: 'warning',
         escalate: false,

@@ -252,7 +252,7 @@ it.each(['rotate', 'status', 'plan', 'tick', 'watch'])(
     const { exitStatus, stderr } = await runCli(command, '-c', file)
     expect(stderr).toContain(`There is no folder ${join(cloud.folder, 'nowhere')}\n`)
     expect(stderr).toContain(`correct store.directory in ${file}.`)
-    expect(exitStatus).toBe(2)
+    expect(exitStatus).toBe(1)
   },
 )
 

@@ -55,6 +55,7 @@ describe('a word that is off', () => {
     [['rotate', '-x'], 'rotate has no option -x'],
     [['tick', 'shop'], 'tick takes no "shop"'],
     [['plan', '--config'], '--config needs a value'],
+    [['watch', '--every', '7'], '--every takes a duration such as 7s or 7m, not "7"'],
     [['watch', '--every', '0'], '--every takes a duration such as 500ms, 30s, 10m, 12h or 7d, not "0"'],
     [['watch', '--every', '1e3'], '--every takes a duration'],
     [['watch', '--poll', '400d'], '--poll takes a duration'],

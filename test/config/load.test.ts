@@ -297,7 +297,11 @@ describe('text that is not a configuration', () => {
     ['store:', 'config.invalid', 'store (line 1): has no value'],
     [`${minimal}concurrency: many`, 'config.invalid', 'concurrency (line 2): is text; write a whole number'],
     [`${minimal}concurrency: 0`, 'config.invalid', 'concurrency (line 2): is out of range; write at least 1'],
-    [`${minimal}requestTimeout: 10`, 'config.invalid', 'requestTimeout (line 2): is a number; write text'],
+    [
+      `${minimal}requestTimeout: 10`,
+      'config.invalid',
+      'requestTimeout (line 2): is a number; write a duration such as 10s',
+    ],
     [
       `${minimal}requestTimeout: fast`,
       'config.invalid',

@@ -376,19 +376,25 @@ describe('a domain that is bare or wrongly served', () => {
   }, 60_000)
 
   it.each([
-    ['refuses (403)', { status: 403, errorCode: 'APIGW.0302' }],
-    ['is not found (404)', { status: 404, errorCode: 'APIGW.3001' }],
-    ['is broken (503)', { status: 503, errorCode: 'APIGW.9999' }],
-  ])('may stand in a list that %s: that fails and is told at once, and is solved', async (_, fault) => {
+    ['refuses (403): that fails', { status: 403, errorCode: 'APIGW.0302' }, 1],
+    ['is not found (404): that fails', { status: 404, errorCode: 'APIGW.3001' }, 1],
+    [
+      'is broken (503): that fails with the second tick in a row',
+      { status: 503, errorCode: 'APIGW.9999' },
+      3,
+    ],
+  ])('may stand in a list that %s, is told at once, and is solved', async (_, fault, first) => {
     await begin()
     story.fault('apig.listGroups', fault)
     const report = await watched()
     expect(report.failures).toMatchObject([
       { failure: { message: expect.stringMatching(/^What is bound at apig:.* could not be read: .*APIGW/) } },
     ])
-    expect(exitStatus(report)).toBe(1)
+    expect(exitStatus(report)).toBe(first)
     expect(report.status?.unread).toHaveLength(1)
     expect(receiver.taken()['/all']?.join()).toContain('what is bound there could not be read')
+    story.clock.advance(hour)
+    expect(exitStatus(await watched())).toBe(1)
     // Handshakes go on.
     expect(report.status?.certificates[0]?.health).toBe('ok')
     story.cloud.emulator.faults.clear()

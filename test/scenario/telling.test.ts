@@ -83,13 +83,17 @@ describe('people are told', () => {
     expect(await cloud.keys()).toContain('status/index.html')
     expect(report.notLookedAt).toEqual([{ job: 'finish', names: ['still under way'] }])
     expect(report.failures.map(({ failure }) => failure.code)).toEqual(['gateway.list-late'])
-    expect(exitStatus(report)).toBe(1)
+    expect(exitStatus(report)).toBe(3)
     // Its lease was somebody else's all the time, and still nobody is told a second time.
     const again = await invocation(14 * minute)
     const before = told.length
     const still = { ...hanging, domains: hangingFor(13 * minute) }
-    await tick(again.wiring, { ...again.parties, gatewayFor: () => still as unknown as Gateway })
+    const second = await tick(again.wiring, {
+      ...again.parties,
+      gatewayFor: () => still as unknown as Gateway,
+    })
     expect(told.length).toBe(before)
+    expect(exitStatus(second)).toBe(1)
   })
 
   it('where the store cannot even list what was uploaded', async () => {
