@@ -2,7 +2,17 @@ import type { Clock } from '../shared/base/clock.ts'
 import { Failure } from '../shared/base/failure.ts'
 import type { DesiredFunction, DesiredService } from './desired.ts'
 import type { FunctionGraph } from './function-graph.ts'
-import { asyncOf, type Change, configOf, isEmpty, planFunction, variablesOf } from './plan.ts'
+import {
+  type Change,
+  configOf,
+  isEmpty,
+  planFunction,
+  RECORD,
+  readRecord,
+  readVariables,
+  settingsOf,
+  variablesOf,
+} from './plan.ts'
 
 export interface Parties {
   functionGraph: FunctionGraph
@@ -21,6 +31,12 @@ export interface Artifact {
 const ACTIVE_WITHIN_MS = 60_000
 const POLL_MS = 500
 
+/** What has to be done, and how a person is told; nothing was changed yet. */
+export interface Planned {
+  lines: string[]
+  apply(): Promise<void>
+}
+
 /**
  * Makes the cloud look like serverless.yml: says what differs, changes exactly that, waits until the service shows it
  * and publishes a version. Says so and calls nothing that changes anything where nothing differs. A run that broke off
@@ -31,22 +47,35 @@ export async function deploy(
   artifacts: ReadonlyMap<string, Artifact>,
   parties: Parties,
 ): Promise<{ changed: number }> {
-  const changes = []
-  for (const desired of service.functions) {
-    const artifact = artifacts.get(desired.key)!
-    changes.push({ artifact, change: await compare(desired, artifact, parties) })
-  }
-  const due = changes.filter(({ change }) => !isEmpty(change))
+  const due = await planDeployment(service, artifacts, parties)
   if (due.length === 0) {
     parties.say(`Nothing to do: ${service.functions.length} functions are as serverless.yml wants them.`)
     return { changed: 0 }
   }
-  for (const { change } of due) {
-    parties.say(change.desired.name)
-    for (const line of change.lines) parties.say(`  ${line}`)
-  }
-  for (const { change, artifact } of due) await apply(change, artifact, service.keepVersions, parties)
+  for (const { lines } of due) for (const line of lines) parties.say(line)
+  for (const { apply } of due) await apply()
   return { changed: due.length }
+}
+
+/** One for each function that is not as it should be. */
+export async function planDeployment(
+  service: DesiredService,
+  artifacts: ReadonlyMap<string, Artifact>,
+  parties: Parties,
+): Promise<Planned[]> {
+  // One name for all that is published now, so that they go back together.
+  const version = versionNow(parties)
+  const due: Planned[] = []
+  for (const desired of service.functions) {
+    const artifact = artifacts.get(desired.key)!
+    const change = await compare(desired, artifact, parties)
+    if (isEmpty(change)) continue
+    due.push({
+      lines: [desired.name, ...change.lines.map((line) => `  ${line}`)],
+      apply: () => apply(change, artifact, { version, keep: service.keepVersions }, parties),
+    })
+  }
+  return due
 }
 
 async function compare(
@@ -59,13 +88,16 @@ async function compare(
     function: found,
     triggers: found ? await functionGraph.triggers(desired.name) : [],
     async: found ? await functionGraph.asyncSettings(desired.name) : undefined,
+    ...(found
+      ? { versions: (await functionGraph.versions(desired.name)).map(({ version }) => version) }
+      : {}),
   })
 }
 
 async function apply(
-  { desired, create, code, config, async: asynchronous, triggers }: Change,
+  { desired, create, code, config, unpublished, async: asynchronous, triggers }: Change,
   artifact: Artifact,
-  keepVersions: number,
+  publishing: { version: string; keep: number },
   parties: Parties,
 ): Promise<void> {
   const { functionGraph, say } = parties
@@ -75,17 +107,28 @@ async function apply(
     const { strategy_config: _later, ...body } = configOf(desired)
     await functionGraph.create(name, withoutEmpty(body), artifact.zip, secrets)
   } else if (code) await functionGraph.updateCode(name, artifact.zip)
-  if (config || code) {
+  if (config || code || unpublished) {
     // The service's own digest belongs into the record: it tells later whether the code is still this one.
     const uploaded = await functionGraph.show(name)
     if (!uploaded) throw vanished(name)
-    const variables = variablesOf(desired, { package: artifact.hash, digest: uploaded.digest })
-    const { type: _fixed, ...settings } = configOf(desired)
-    await functionGraph.updateConfig(name, { ...settings, ...variables }, secrets)
-    await untilShown(desired, artifact, parties)
-    await publish(name, uploaded.digest, artifact, keepVersions, parties)
+    const versions = await functionGraph.versions(name)
+    const record = readRecord(uploaded)
+    const isPublished = versions.some(({ version }) => version === record?.version)
+    const before = isPublished ? record?.version : (record?.before ?? versions[0]?.version)
+    const version = config || code ? publishing.version : unpublished!
+    if (config || code) {
+      const next = { package: artifact.hash, digest: uploaded.digest, version, before }
+      const { type: _fixed, ...settings } = configOf(desired)
+      await functionGraph.updateConfig(name, { ...settings, ...variablesOf(desired, next) }, secrets)
+      await untilShown(desired, artifact, parties)
+    }
+    // Room first: the service takes twenty at most. What was in service until now is the way back.
+    const others = versions.filter((one) => one.version !== before)
+    for (const old of others.slice(Math.max(0, publishing.keep - (before ? 2 : 1))))
+      await functionGraph.removeVersion(name, old.version)
+    await functionGraph.publish(name, version, uploaded.digest, `package ${artifact.hash}`)
   }
-  if (asynchronous) await functionGraph.setAsyncSettings(name, asyncOf(desired))
+  if (asynchronous) await functionGraph.setAsyncSettings(name, desired.async)
   // A bucket has room for one trigger: the old one goes first. What is uploaded in between, the timer finds.
   for (const trigger of triggers.remove) await functionGraph.deleteTrigger(name, trigger)
   for (const { type, status, data } of triggers.create)
@@ -132,18 +175,70 @@ async function waitFor({ clock }: Parties, what: string, done: () => Promise<boo
   }
 }
 
-async function publish(
-  name: string,
-  digest: string,
-  artifact: Artifact,
-  keep: number,
-  { functionGraph, clock }: Parties,
-): Promise<void> {
-  const versions = await functionGraph.versions(name)
-  // Room first: the service takes twenty at most.
-  for (const { version } of versions.slice(keep - 1)) await functionGraph.removeVersion(name, version)
-  const instant = clock.now().toISOString().replace(/[-:Z]/g, '').replace(/[T.]/g, '-')
-  await functionGraph.publish(name, `d${instant}`, digest, `package ${artifact.hash}`)
+function versionNow({ clock }: Parties): string {
+  return `d${clock.now().toISOString().replace(/[-:Z]/g, '').replace(/[T.]/g, '-')}`
+}
+
+/**
+ * Back to the version that was in service before the newest one: its code and its settings, on the functions that the
+ * newest deployment changed. Secrets stay as they are: the service gives no old ones back. Looks first, so that nothing
+ * is changed where one of them has no way back; a run that broke off is finished by the next one.
+ */
+export async function planRollback(service: DesiredService, parties: Parties): Promise<Planned[]> {
+  const { functionGraph } = parties
+  const now = []
+  for (const desired of service.functions) {
+    const current = await functionGraph.show(desired.name)
+    if (!current) throw vanished(desired.name)
+    now.push({ desired, record: readRecord(current) })
+  }
+  const newest = now
+    .map(({ record }) => record?.version ?? '')
+    .toSorted()
+    .at(-1)
+  const due: Planned[] = []
+  for (const { desired, record } of now) {
+    if (record?.version !== newest) continue
+    const { name } = desired
+    const before = record?.before
+    const old = before === undefined ? undefined : await functionGraph.show(name, before)
+    if (!record || before === undefined || !old) throw noWayBack(name, before)
+    due.push({
+      lines: [name, `  ~ version: ${record.version} → ${before}`],
+      apply: async () => {
+        await functionGraph.updateCode(name, await functionGraph.download(name, before))
+        const shown = await functionGraph.show(name)
+        if (shown?.digest !== old.digest) throw notThisCode(name, before)
+        const { [RECORD]: _own, ...environment } = readVariables(old.user_data)
+        const { secrets: _old, ...rest } = readRecord(old)!
+        const variables = variablesOf({ environment, secrets: desired.secrets }, rest)
+        const secrets = Object.values(desired.secrets)
+        await functionGraph.updateConfig(name, { ...settingsOf(old), ...variables }, secrets)
+        parties.say(`${name}: back to ${before}`)
+      },
+    })
+  }
+  return due
+}
+
+function noWayBack(name: string, before: string | undefined): Failure {
+  return new Failure({
+    code: 'deploy.no-version-before',
+    kind: 'never',
+    message: before
+      ? `The version ${before}, which was in service before, is not there any more at function ${name}`
+      : `The function ${name} has no version from before: this is its first`,
+    next: 'Deploy the package that you want to have in service.',
+  })
+}
+
+function notThisCode(name: string, version: string): Failure {
+  return new Failure({
+    code: 'deploy.not-this-code',
+    kind: 'again',
+    message: `The code of function ${name} is not that of version ${version} after it was uploaded`,
+    next: 'Run it again.',
+  })
 }
 
 /** Deletes the functions with their triggers and versions. What is not there any more is not missed. */

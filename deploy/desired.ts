@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { Failure } from '../shared/base/failure.ts'
 import { Secret } from '../shared/base/secret.ts'
+import type { AsyncSettings } from './function-graph.ts'
 
 /** A function as serverless.yml wants it, all defaults applied. */
 export interface DesiredFunction {
@@ -22,8 +23,7 @@ export interface DesiredFunction {
   initializer: { handler: string; timeout: number } | undefined
   concurrency: number
   requestsPerInstance: number
-  retries: number
-  maximumAge: number
+  async: AsyncSettings
   triggers: DesiredTrigger[]
 }
 
@@ -54,11 +54,22 @@ const variables = z
     z.union([z.string(), z.number(), z.boolean(), z.null()]),
   )
   .default({})
+const topic = z
+  .string()
+  .regex(/^(urn:smn:.+)?$/, 'is not the urn of an SMN topic')
+  .nullish()
+  .transform((value) => value ?? '')
 const memory = z.number().int().min(128).max(10_240)
 const timeout = z.number().int().min(3).max(259_200)
 const agencies = { agency: optionalText, executionAgency: optionalText }
 const shared = {
-  runtime: z.string().optional(),
+  runtime: z
+    .string()
+    .regex(
+      /^Node\.js(2\d|[3-9]\d)\.\d+$/,
+      'cannot run the packages, which are made for Node.js20.15 and newer',
+    )
+    .optional(),
   memorySize: memory.optional(),
   timeout: timeout.optional(),
   environment: variables,
@@ -70,6 +81,7 @@ const providerSchema = z.looseObject({
   ...shared,
   region: z.string().regex(/^[a-z0-9-]+$/, 'is not a region such as eu-de'),
   projectId: optionalText,
+  failureTopic: topic,
   keepVersions: z.number().int().min(1).max(18).default(5),
   endpoints: z
     .strictObject({ iam: optionalText, functiongraph: optionalText, lts: optionalText })
@@ -138,8 +150,11 @@ export function readService(input: ServiceInput): DesiredService {
       initializer: fn.initializer && { handler: 'index.initializer', timeout: fn.initializer.timeout },
       concurrency: fn.concurrency,
       requestsPerInstance: fn.requestsPerInstance,
-      retries: fn.asyncRetries,
-      maximumAge: fn.asyncMaximumAge,
+      async: {
+        retries: fn.asyncRetries,
+        maximumAge: fn.asyncMaximumAge,
+        failureTopic: provider.failureTopic,
+      },
       triggers: fn.events.map(({ triggerTypeCode, status, eventData }) => ({
         type: triggerTypeCode,
         status,

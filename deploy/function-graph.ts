@@ -37,9 +37,13 @@ export interface DeployedVersion {
   last_modified: string
 }
 
+/** Of runs that triggers start. */
 export interface AsyncSettings {
-  max_async_retry_attempts: number
-  max_async_event_age_in_seconds: number
+  retries: number
+  /** Seconds after which an event is not tried any more. */
+  maximumAge: number
+  /** Urn of the SMN topic that hears of a run whose last try failed; empty: nobody. */
+  failureTopic: string
 }
 
 export interface InvocationResult {
@@ -67,13 +71,13 @@ export function createFunctionGraph(http: HttpClient, options: { region: string;
   return {
     urn,
 
-    /** Undefined where there is no such function. */
-    async show(name: string): Promise<DeployedFunction | undefined> {
+    /** Undefined where there is no such function, or no such version of it. */
+    async show(name: string, version?: string): Promise<DeployedFunction | undefined> {
       try {
         const found = await call('function:getConfig', {
-          operation: `show function ${name}`,
+          operation: `show function ${name}${version ? ` (version ${version})` : ''}`,
           method: 'GET',
-          path: at(name, '/config'),
+          path: at(name, '/config', version),
         })
         return readFunction(found)
       } catch (thrown) {
@@ -101,6 +105,17 @@ export function createFunctionGraph(http: HttpClient, options: { region: string;
         // The same bytes again change nothing.
         idempotent: true,
       })
+    },
+
+    /** The zip of a version, through the link that the service gives to it. */
+    async download(name: string, version: string): Promise<Uint8Array> {
+      const found = await call('function:getCode', {
+        operation: `look for the code of function ${name} (version ${version})`,
+        method: 'GET',
+        path: at(name, '/code', version),
+      })
+      const link = String((found.func_code as { link?: unknown } | undefined)?.link ?? '')
+      return fetchZip(link, `the code of function ${name} (version ${version})`)
     },
 
     async updateConfig(name: string, body: Record<string, unknown>, secrets: Secret[]) {
@@ -173,8 +188,9 @@ export function createFunctionGraph(http: HttpClient, options: { region: string;
           path: at(name, '/async-invoke-config'),
         })
         return {
-          max_async_retry_attempts: Number(found.max_async_retry_attempts),
-          max_async_event_age_in_seconds: Number(found.max_async_event_age_in_seconds),
+          retries: Number(found.max_async_retry_attempts),
+          maximumAge: Number(found.max_async_event_age_in_seconds),
+          failureTopic: topicOf(found.destination_config),
         }
       } catch (thrown) {
         if (thrown instanceof Failure && thrown.facts.status === 404) return undefined
@@ -182,12 +198,17 @@ export function createFunctionGraph(http: HttpClient, options: { region: string;
       }
     },
 
-    async setAsyncSettings(name: string, settings: AsyncSettings) {
+    async setAsyncSettings(name: string, { retries, maximumAge, failureTopic }: AsyncSettings) {
+      const param = JSON.stringify({ topic_urn: failureTopic })
       await call('function:updateAsyncConfig', {
         operation: `set the asynchronous settings of function ${name}`,
         method: 'PUT',
         path: at(name, '/async-invoke-config'),
-        body: settings,
+        body: {
+          max_async_retry_attempts: retries,
+          max_async_event_age_in_seconds: maximumAge,
+          destination_config: failureTopic ? { on_failure: { destination: 'SMN', param } } : {},
+        },
         idempotent: true,
       })
     },
@@ -259,6 +280,36 @@ export function createFunctionGraph(http: HttpClient, options: { region: string;
 }
 
 export type FunctionGraph = ReturnType<typeof createFunctionGraph>
+
+/** Signed by the service itself: whoever has the link may read, so it is not printed. */
+async function fetchZip(link: string, what: string): Promise<Uint8Array> {
+  const failed = (why: string, cause?: unknown) =>
+    new Failure({
+      code: 'deploy.no-code',
+      kind: 'again',
+      message: `FunctionGraph's link to ${what} does not work (${why})`,
+      next: 'Run it again; nothing was changed.',
+      cause,
+    })
+  if (!URL.canParse(link)) throw failed('there is none')
+  const reply = await fetch(link, { signal: AbortSignal.timeout(60_000) }).catch((cause: unknown) => {
+    throw failed('no answer', cause)
+  })
+  if (!reply.ok) throw failed(`HTTP ${reply.status}`)
+  return new Uint8Array(await reply.arrayBuffer())
+}
+
+/** The topic of `on_failure`: its `param` is JSON in a string. */
+function topicOf(destinations: unknown): string {
+  const { destination, param } =
+    (destinations as { on_failure?: { destination?: string; param?: string } } | undefined)?.on_failure ?? {}
+  if (destination !== 'SMN') return ''
+  try {
+    return String((JSON.parse(param ?? '') as { topic_urn?: string }).topic_urn ?? '')
+  } catch {
+    return ''
+  }
+}
 
 function codeOf(zip: Uint8Array) {
   return {

@@ -8,6 +8,8 @@ export interface Actual {
   function: DeployedFunction | undefined
   triggers: DeployedTrigger[]
   async: AsyncSettings | undefined
+  /** Names of the published ones; undefined: not asked. */
+  versions?: string[]
 }
 
 /** What has to be done to one function, and how a person is told. */
@@ -16,6 +18,8 @@ export interface Change {
   create: boolean
   code: boolean
   config: boolean
+  /** A version that is in service and was never published: the run died before. */
+  unpublished: string | undefined
   async: boolean
   triggers: {
     create: DesiredTrigger[]
@@ -38,6 +42,10 @@ export interface DeploymentRecord {
   /** The service's digest of it: another one means that somebody changed the code by hand. */
   digest: string
   secrets: string
+  /** The version that is published of it. */
+  version: string
+  /** The version that was in service before it; absent: none. */
+  before?: string | undefined
 }
 
 /** Compares; changes nothing. */
@@ -61,14 +69,20 @@ export function planFunction(desired: DesiredFunction, packageHash: string, actu
   if (secretsChanged) configLines.push(`~ encrypted variables: ${secretNames(desired)}`)
   lines.push(...configLines)
 
+  const version = record?.version
+  const lost = !code && actual.versions && version !== undefined && !actual.versions.includes(version)
+  if (lost) lines.push(`+ version ${version}`)
   const { triggers, lines: triggerLines } = planTriggers(desired.triggers, actual.triggers)
   lines.push(...triggerLines)
 
-  const settings = asyncOf(desired)
-  const asynchronous = JSON.stringify(actual.async) !== JSON.stringify(settings)
+  const { retries, maximumAge, failureTopic } = desired.async
+  const asynchronous =
+    actual.async?.retries !== retries ||
+    actual.async.maximumAge !== maximumAge ||
+    actual.async.failureTopic !== failureTopic
   if (asynchronous)
     lines.push(
-      `${actual.async ? '~' : '+'} asynchronous runs: ${settings.max_async_retry_attempts} retries within ${settings.max_async_event_age_in_seconds} s`,
+      `${actual.async ? '~' : '+'} asynchronous runs: ${retries} retries within ${maximumAge} s; ${failureTopic ? `then ${failureTopic} is told` : 'nobody is told when they fail'}`,
     )
   return {
     desired,
@@ -76,6 +90,7 @@ export function planFunction(desired: DesiredFunction, packageHash: string, actu
     code,
     // The record is part of the configuration, so new code always ends in new configuration.
     config: !current || code || configLines.length > 0,
+    unpublished: lost ? version : undefined,
     async: asynchronous,
     triggers,
     lines,
@@ -117,12 +132,21 @@ export function configOf(desired: DesiredFunction) {
   }
 }
 
-export function asyncOf(desired: DesiredFunction): AsyncSettings {
-  return { max_async_retry_attempts: desired.retries, max_async_event_age_in_seconds: desired.maximumAge }
+/** The settings of a version as an update takes them, without its variables. */
+export function settingsOf(version: DeployedFunction) {
+  const { runtime, handler, memory_size, timeout, description, xrole, app_xrole } = version
+  const { initializer_handler, initializer_timeout, strategy_config, enable_lts_log } = version
+  return {
+    ...{ runtime, handler, memory_size, timeout, description, xrole, app_xrole },
+    ...{ initializer_handler, initializer_timeout, strategy_config, enable_lts_log },
+  }
 }
 
 /** Variables as the service takes them: JSON in a string, the open ones with the record among them. */
-export function variablesOf(desired: DesiredFunction, record: Omit<DeploymentRecord, 'secrets'>) {
+export function variablesOf(
+  desired: Pick<DesiredFunction, 'environment' | 'secrets'>,
+  record: Omit<DeploymentRecord, 'secrets'>,
+) {
   const secrets = Object.entries(desired.secrets).map(([name, secret]) => [name, secret.reveal()])
   return {
     user_data: JSON.stringify({
@@ -231,7 +255,7 @@ export function readVariables(text: string): Record<string, string> {
   }
 }
 
-function readRecord(current: DeployedFunction): DeploymentRecord | undefined {
+export function readRecord(current: DeployedFunction): DeploymentRecord | undefined {
   try {
     return JSON.parse(readVariables(current.user_data)[RECORD] ?? '') as DeploymentRecord
   } catch {
@@ -239,13 +263,15 @@ function readRecord(current: DeployedFunction): DeploymentRecord | undefined {
   }
 }
 
-function secretsMatch(desired: DesiredFunction, recorded: string | undefined): boolean {
+function secretsMatch(desired: Secrets, recorded: string | undefined): boolean {
   const [salt = ''] = (recorded ?? '').split('.')
   return recorded === fingerprint(desired, salt)
 }
 
+type Secrets = Pick<DesiredFunction, 'secrets'>
+
 /** Slow on purpose: whoever may read the function's settings must not guess a weak password from it. */
-function fingerprint(desired: DesiredFunction, salt: string): string {
+function fingerprint(desired: Secrets, salt: string): string {
   const text = JSON.stringify(
     Object.entries(desired.secrets).map(([name, secret]) => [name, secret.reveal()]),
   )

@@ -9,7 +9,7 @@ const COMMON_FIELDS = [
   'environment',
   'secrets',
 ]
-const PROVIDER_FIELDS = [...COMMON_FIELDS, 'region', 'projectId', 'keepVersions', 'endpoints']
+const PROVIDER_FIELDS = [...COMMON_FIELDS, 'region', 'projectId', 'keepVersions', 'failureTopic', 'endpoints']
 const FUNCTION_FIELDS = [
   ...COMMON_FIELDS,
   'handler',

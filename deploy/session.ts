@@ -2,18 +2,29 @@ import { systemClock } from '../shared/base/clock.ts'
 import { Failure } from '../shared/base/failure.ts'
 import { Secret } from '../shared/base/secret.ts'
 import { endpointsFor } from '../shared/config/endpoints.ts'
-import { accessKeyCredentials, findProjectId } from '../shared/http/auth.ts'
+import { accessKeyCredentials } from '../shared/http/auth.ts'
 import { createDispatcher, createHttpClient, type HttpClient } from '../shared/http/client.ts'
 import type { ServiceName } from '../shared/http/services.ts'
 import type { AccessKey } from '../shared/http/sign.ts'
 import type { DesiredService } from './desired.ts'
 import { createFunctionGraph, type FunctionGraph } from './function-graph.ts'
+import { createIdentity, findAccount, type Identity } from './identity.ts'
+import { createTopics, type Topics } from './topics.ts'
 
 /** Uploading some hundred kilobytes over a slow line takes its time. */
 const TIMEOUT_MS = 60_000
 
+export type Environment = Readonly<Record<string, string | undefined>>
+
 export interface DeploySession {
+  region: string
+  projectId: string
   functionGraph: FunctionGraph
+  topics: Topics
+  /** Agencies and policies. */
+  identity: Identity
+  /** The deployer's own. */
+  key: AccessKey
   /** Lines of a function's log since an instant, oldest first. */
   logs(name: string, since: Date): Promise<string[]>
   close(): Promise<void>
@@ -25,8 +36,8 @@ export interface DeploySession {
  * region's endpoints only.
  */
 export async function openSession(
-  service: DesiredService,
-  environment: Readonly<Record<string, string | undefined>>,
+  service: Pick<DesiredService, 'region' | 'projectId' | 'endpoints'>,
+  environment: Environment,
 ): Promise<DeploySession> {
   const key = accessKey(environment)
   const endpoints = endpointsFor(service.region, service.endpoints)
@@ -38,7 +49,11 @@ export async function openSession(
       next: 'Choose another region (on Open Telekom Cloud: eu-de), or set provider.endpoints.functiongraph.',
     })
   const dispatcher = createDispatcher({ connections: 4 })
-  const client = (name: ServiceName, endpoint: string, projectId?: string): HttpClient =>
+  const client = (
+    name: ServiceName,
+    endpoint: string,
+    scope: { projectId?: string; domainId?: string } = {},
+  ): HttpClient =>
     createHttpClient({
       service: name,
       endpoint,
@@ -46,18 +61,31 @@ export async function openSession(
       clock: systemClock,
       timeoutMs: TIMEOUT_MS,
       dispatcher,
-      ...(projectId === undefined ? {} : { projectId }),
+      ...scope,
     })
-  const projectId = service.projectId ?? (await findProjectId(client('iam', endpoints.iam), service.region))
-  const http = client('functiongraph', endpoints.functiongraph, projectId)
+  let account: ReturnType<typeof findAccount> | undefined
+  const lookUp = () => {
+    account ??= findAccount(client('iam', endpoints.iam), service)
+    return account
+  }
+  const projectId = service.projectId ?? (await lookUp()).projectId
+  const http = client('functiongraph', endpoints.functiongraph, { projectId })
   const functionGraph = createFunctionGraph(http, { region: service.region, projectId })
   const lts = client(
     'functiongraph',
     service.endpoints.lts ?? endpoints.functiongraph.replace('://functiongraph.', '://lts.'),
-    projectId,
+    { projectId },
   )
   return {
+    region: service.region,
+    projectId,
     functionGraph,
+    topics: createTopics(client('smn', endpoints.smn, { projectId }), { region: service.region, projectId }),
+    identity: createIdentity(async () => {
+      const { domainId } = await lookUp()
+      return { domainId, projectId, http: client('iam', endpoints.iam, { domainId }) }
+    }),
+    key,
     async logs(name, since) {
       const { group, stream } = await functionGraph.logStream(name)
       if (!group || !stream) return []
@@ -81,7 +109,7 @@ export async function openSession(
   }
 }
 
-function accessKey(environment: Readonly<Record<string, string | undefined>>): AccessKey {
+function accessKey(environment: Environment): AccessKey {
   const { HW_ACCESS_KEY: id, HW_SECRET_KEY: secret, HW_SECURITY_TOKEN: token } = environment
   if (id && secret)
     return { id, secret: new Secret(secret), ...(token ? { securityToken: new Secret(token) } : {}) }

@@ -18,7 +18,7 @@ export type QueryValue = string | number | boolean | readonly string[] | undefin
 export interface HttpRequest {
   /** In words, continuing "Cannot …": `create certificate cr_shop_1`. */
   operation: string
-  method: 'GET' | 'POST' | 'PUT' | 'DELETE'
+  method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
   /** From the endpoint's root, already encoded. */
   path: string
   query?: Readonly<Record<string, QueryValue>>

@@ -1,30 +1,32 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { deploy, info, remove } from '../../deploy/deployment.ts'
+import { deploy, info, planRollback, remove } from '../../deploy/deployment.ts'
 import { readService } from '../../deploy/desired.ts'
 import { type DeploySession, openSession } from '../../deploy/session.ts'
 import { type Emulator, startEmulator } from '../../emulator/emulator.ts'
 import { systemClock } from '../../shared/base/clock.ts'
 import { credentials, serviceInput, smallArtifact } from './support.ts'
 
+const seed = {
+  project: { id: '0123456789abcdef0123456789abcdef' },
+  agencies: [{ name: 'small' }],
+}
 let emulator: Emulator
 let session: DeploySession | undefined
 const said: string[] = []
 
 beforeAll(async () => {
-  emulator = await startEmulator({
-    seed: { project: { id: '0123456789abcdef0123456789abcdef' }, agencies: [{ name: 'small' }] },
-  })
+  emulator = await startEmulator({ seed })
 })
 afterAll(() => emulator.close())
 beforeEach(async () => {
-  await emulator.reset()
+  await emulator.reset(seed)
   said.length = 0
 })
 
 type Options = Parameters<typeof serviceInput>
 
 async function run(
-  what: 'deploy' | 'remove' | 'info',
+  what: 'deploy' | 'remove' | 'info' | 'rollback',
   options: { fn?: Options[1]; provider?: Options[2]; artifact?: ReturnType<typeof smallArtifact> } = {},
 ) {
   const service = readService(serviceInput(emulator, options.fn, options.provider))
@@ -37,6 +39,7 @@ async function run(
   try {
     if (what === 'deploy')
       await deploy(service, new Map([['one', options.artifact ?? smallArtifact()]]), parties)
+    else if (what === 'rollback') for (const { apply } of await planRollback(service, parties)) await apply()
     else await (what === 'remove' ? remove : info)(service, parties)
     return session.functionGraph
   } finally {
@@ -69,8 +72,9 @@ describe('deploying', () => {
       initializer_timeout: 10,
     })
     expect(await afterwards((graph) => graph.asyncSettings('small-test-one'))).toEqual({
-      max_async_retry_attempts: 2,
-      max_async_event_age_in_seconds: 3600,
+      retries: 2,
+      maximumAge: 3600,
+      failureTopic: '',
     })
     expect(said[1]).toContain('+ function small-test-one')
     expect(said.join('\n')).toContain('+ trigger TIMER: schedule_type Rate, schedule 30m')
@@ -91,6 +95,48 @@ describe('deploying', () => {
     expect(await afterwards((graph) => graph.versions('small-test-one'))).toHaveLength(2)
     const answer = await afterwards((graph) => graph.invoke('small-test-one', {}))
     expect(JSON.parse(answer.result)).toMatchObject({ text: 'd' })
+  })
+
+  it('goes back to the version that was in service before, code and settings, and never to one it left', async () => {
+    const text = async () =>
+      JSON.parse((await afterwards((graph) => graph.invoke('small-test-one', {}))).result).text
+    await run('deploy', { artifact: smallArtifact('a') })
+    await expect(run('rollback')).rejects.toMatchObject({ code: 'deploy.no-version-before' })
+    await run('deploy', { artifact: smallArtifact('b'), fn: { memorySize: 1024 } })
+    await run('rollback')
+    expect(await text()).toBe('a')
+    expect(await afterwards((graph) => graph.show('small-test-one'))).toMatchObject({ memory_size: 256 })
+    await expect(run('rollback')).rejects.toThrow('this is its first')
+    await run('deploy', { artifact: smallArtifact('c') })
+    await run('deploy', { artifact: smallArtifact('d') })
+    await run('rollback')
+    expect(await text()).toBe('c')
+    // Not b, which is newer than a and was left.
+    await run('rollback')
+    expect(await text()).toBe('a')
+    emulator.clearCalls()
+    await run('deploy', { artifact: smallArtifact('a') })
+    expect(mutating()).toEqual([])
+  })
+
+  it('tells a topic of a run whose last try failed, in the name of an agency that may', async () => {
+    const failureTopic = `urn:smn:eu-de:${emulator.ready.seed.project.id}:alarm`
+    const failing = smallArtifact('x', true)
+    const fail = () => emulator.functions().fireTimer('small-test-one')
+    await emulator.reset({ ...seed, topics: ['alarm'] })
+    await run('deploy', { fn: { asyncRetries: 1 }, provider: { failureTopic }, artifact: failing })
+    expect(said).toContain(`  + asynchronous runs: 1 retries within 3600 s; then ${failureTopic} is told`)
+    await fail()
+    expect(emulator.state().messages.map(({ topicUrn, message }) => ({ topicUrn, message }))).toEqual([
+      { topicUrn: failureTopic, message: expect.stringContaining('asked to fail') },
+    ])
+    emulator.clearCalls()
+    await run('deploy', { fn: { asyncRetries: 1 }, provider: { failureTopic }, artifact: failing })
+    expect(mutating()).toEqual([])
+    await emulator.reset({ ...seed, topics: ['alarm'], agencies: [{ name: 'small', actions: ['apig:*'] }] })
+    await run('deploy', { fn: { asyncRetries: 1 }, provider: { failureTopic }, artifact: failing })
+    await fail()
+    expect(emulator.state().messages).toEqual([])
   })
 
   it('shows every difference of the configuration and changes only that', async () => {

@@ -36,12 +36,12 @@ export async function makeBucket(client: S3Client, bucket: string, objects: Reco
 }
 
 /** A function that answers at once; what it says can be told apart by `text`. */
-export function smallArtifact(text = 'hello'): Artifact {
+export function smallArtifact(text = 'hello', fails = false): Artifact {
   const code = `
 exports.initializer = (context, callback) => { console.log('initialized'); callback(null, '') }
 exports.handler = async (event, context) => {
   console.log('handled ' + context.getRequestID())
-  if (event.fail) throw new Error('asked to fail')
+  if (${fails} || event.fail) throw new Error('asked to fail')
   return { text: ${JSON.stringify(text)}, event, secret: (context.getUserData('TOKEN') || '').length, agency: context.getSecurityAccessKey().slice(0, 4) }
 }`
   const zip = zipOf([{ name: 'index.js', bytes: Buffer.from(code) }])
