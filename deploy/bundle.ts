@@ -1,15 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { basename, posix, relative, resolve } from 'node:path'
 import { build, type Plugin, transform } from 'esbuild'
-import { zipSync } from 'fflate'
 import { Failure } from '../shared/base/failure.ts'
 import { ownMap } from './own-map.ts'
-
-/** One file of a package. */
-export interface PackedFile {
-  name: string
-  bytes: Uint8Array
-}
+import { type PackedFile, zipOf } from './zip.ts'
 
 /** One function's package: what is uploaded, byte for byte the same for the same sources. */
 export interface Package {
@@ -22,9 +16,6 @@ const TARGET = 'node20.15'
 
 /** The reader's place in a package, without its extension. */
 const READER = 'lib/reader'
-
-/** The DOS epoch: the earliest instant that a zip can hold, and the same on every machine. */
-const EPOCH = new Date(1980, 0, 1)
 
 /**
  * Bundles one handler file to CommonJS: `index.js` with what every invocation needs, and chunks beside it with what
@@ -99,19 +90,6 @@ export async function bundleFunction(root: string, entry: string): Promise<Packa
   files.push({ name: 'package.json', bytes: Buffer.from(`${JSON.stringify({ type: 'commonjs' })}\n`) })
   files.sort((a, b) => (a.name < b.name ? -1 : 1))
   return { files, zip: zipOf(files) }
-}
-
-/** Sorted names, fixed times and modes: the same files give the same bytes. */
-export function zipOf(files: readonly PackedFile[]): Uint8Array {
-  return zipSync(
-    Object.fromEntries(
-      files.map(({ name, bytes }) => [
-        name,
-        // 0o100644, as unpackers on Unix expect it in the upper half.
-        [bytes, { mtime: EPOCH, level: 9, os: 3, attrs: 0o100644 << 16 }] as const,
-      ]),
-    ),
-  )
 }
 
 /** The first map's sources are relative to the output folder; in the package they are paths of the repository. */

@@ -1,11 +1,12 @@
-import { createHash } from 'node:crypto'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { systemClock } from '../shared/base/clock.ts'
 import { asFailure, Failure } from '../shared/base/failure.ts'
 import { bundleFunction, type Package } from './bundle.ts'
-import { type Artifact, deploy, info, remove, vanished } from './deployment.ts'
+import { type Artifact, deploy, info, planRollback, remove, vanished } from './deployment.ts'
 import { type DesiredFunction, type DesiredService, readService, type ServiceInput } from './desired.ts'
+import { artifactOf, noPackage } from './packages.ts'
+import { preflight } from './preflight.ts'
 import { type DeploySession, openSession } from './session.ts'
 
 /** What the plugin hands over from osls. */
@@ -46,12 +47,25 @@ export const commands = {
     await withSession(input, async (service, session) => {
       const artifacts = new Map<string, Artifact>()
       for (const { key } of service.functions) {
-        const zip = await readFile(join(input.root, FOLDER, `${key}.zip`))
-        artifacts.set(key, { zip, hash: createHash('sha256').update(zip).digest('hex').slice(0, 16) })
+        const file = join(input.root, FOLDER, `${key}.zip`)
+        const zip = await readFile(file).catch((cause) => {
+          throw noPackage(key, file, cause)
+        })
+        artifacts.set(key, artifactOf(zip))
       }
+      await preflight(service, session, input.say, { configInPlace: true })
       const { changed } = await deploy(service, artifacts, partiesOf(input, session))
       if (changed > 0)
         input.say(`Deployed ${changed} of ${service.functions.length} functions to ${service.region}.`)
+    })
+  },
+
+  /** `--timestamp` and what else osls knows does not matter here: there is one version from before. */
+  async rollback(input: CommandInput): Promise<void> {
+    await withSession(input, async (service, session) => {
+      const parts = await planRollback(service, partiesOf(input, session))
+      for (const { lines } of parts) for (const line of lines) input.say(line)
+      for (const { apply } of parts) await apply()
     })
   },
 

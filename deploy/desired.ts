@@ -39,7 +39,7 @@ export interface DesiredService {
   region: string
   projectId: string | undefined
   keepVersions: number
-  endpoints: { iam?: string; functiongraph?: string; lts?: string }
+  endpoints: { iam?: string; functiongraph?: string; smn?: string; lts?: string }
   functions: DesiredFunction[]
 }
 

@@ -44,6 +44,7 @@ export default class HuaweiProvider {
     this.hooks = {
       'before:package:createDeploymentArtifacts': () => this.pack(),
       'deploy:deploy': () => this.run('deploy'),
+      'rollback:rollback': () => this.run('rollback'),
       'remove:remove': () => this.run('remove'),
       'invoke:invoke': () => this.run('invoke'),
       'logs:logs': () => this.run('logs'),

@@ -177,7 +177,8 @@ export interface Policy {
 
 /** The agency's purposes that a config has. The failure destination is told in the agency's name: SMN always. */
 export function purposesOf(config: Config): Set<Purpose> {
-  const has = new Set<Purpose>(['store', 'alerts by SMN'])
+  const has = new Set<Purpose>(['alerts by SMN'])
+  if (config.store.bucket !== undefined) has.add('store')
   if (config.cloud?.projectId === undefined) has.add('cloud without projectId')
   for (const { gateways, push, renew } of Object.values(config.certificates)) {
     for (const { flavour, strategy } of gateways) {
@@ -192,12 +193,12 @@ export function purposesOf(config: Config): Set<Purpose> {
 }
 
 /** The least that the agency needs for exactly this config. */
-export function agencyPolicies(config: Config, cloud: Cloud, bucket: string): Record<string, Policy> {
+export function agencyPolicies(config: Config, cloud: Cloud): Record<string, Policy> {
   const has = purposesOf(config)
   const policies = policiesOf(
     permissions.agency.filter((permission) => has.has(permission.for)),
     cloud,
-    bucket,
+    config.store.bucket,
   )
   const sites = Object.values(config.certificates).flatMap(({ renew }) =>
     renew ? [renew.acme].flat().flatMap(({ http }) => http ?? []) : [],
@@ -205,8 +206,8 @@ export function agencyPolicies(config: Config, cloud: Cloud, bucket: string): Re
   const placed = new Set(
     sites.map(({ bucket, prefix }) => `OBS:*:*:object:${bucket}/${prefix.replace(/^\/+/, '')}*`),
   )
-  if (placed.size > 0)
-    policies.storage!.Statement.push({
+  if (placed.size > 0 && policies.storage)
+    policies.storage.Statement.push({
       Effect: 'Allow',
       Action: ['obs:object:DeleteObject', 'obs:object:GetObject', 'obs:object:PutObject'],
       Resource: [...placed],
@@ -215,11 +216,15 @@ export function agencyPolicies(config: Config, cloud: Cloud, bucket: string): Re
 }
 
 /** Everything that a role can need, by the level at which it is granted: `project`, `iam`, `storage`. */
-export function policy(role: Role, cloud: Cloud, bucket = 'my-certificates'): Record<string, Policy> {
-  return policiesOf(permissions[role], cloud, bucket)
+export function policy(role: Role, cloud: Cloud): Record<string, Policy> {
+  return policiesOf(permissions[role], cloud)
 }
 
-function policiesOf(list: readonly Permission[], cloud: Cloud, bucket: string): Record<string, Policy> {
+function policiesOf(
+  list: readonly Permission[],
+  cloud: Cloud,
+  bucket = 'my-certificates',
+): Record<string, Policy> {
   const wanted = list.filter(({ action }) => OFFERED[cloud](action))
   const of = (service: RegExp) => wanted.filter(({ action }) => service.test(action))
   // OBS and IAM are global services, the others belong to a project: IAM takes no policy that mixes them.

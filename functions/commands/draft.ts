@@ -29,7 +29,7 @@ export interface DraftOptions {
   region: string
   projectId: string
   endpoints?: Record<string, string>
-  store: { directory: string } | { bucket: string }
+  store: { directory: string } | { bucket: string; endpoint?: string }
   /** The credentials as they stand in the file: names of variables, or the embedded cloud's made-up key. */
   accessKey: { id: string; secret: string; securityToken?: string }
   /** Where handshakes go instead of the name itself. */
@@ -93,7 +93,13 @@ export function draftConfig(certificates: readonly DraftCertificate[], options: 
   }
   lines.push('store:')
   if ('directory' in store) lines.push(`  directory: ${quoted(store.directory)}`)
-  else lines.push(`  bucket: ${quoted(store.bucket)}`)
+  else {
+    lines.push(`  bucket: ${quoted(store.bucket)}`)
+    if (store.endpoint) lines.push(`  endpoint: ${quoted(store.endpoint)}`)
+    // No name can stand before an address: neither of the embedded cloud nor of a server in a laboratory.
+    if (store.endpoint && /^https?:\/\/(localhost|[\d.]+|\[)/.test(store.endpoint))
+      lines.push('  pathStyle: true')
+  }
   lines.push(certificates.length === 0 ? 'certificates: {}' : 'certificates:')
   for (const { name, notAfter, gateways } of certificates) {
     const until = notAfter
@@ -148,7 +154,9 @@ export async function writeNew(
 
 /** One address for every service: a private endpoint, or the embedded cloud. */
 export function everywhere(url: string): Record<string, string> {
-  return Object.fromEntries(['iam', 'apig', 'roma', 'scm', 'smn', 'dns'].map((service) => [service, url]))
+  return Object.fromEntries(
+    ['iam', 'apig', 'roma', 'scm', 'smn', 'dns', 'functiongraph'].map((service) => [service, url]),
+  )
 }
 
 /** What was written, for a terminal. */

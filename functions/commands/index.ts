@@ -18,5 +18,8 @@ export const commands: Record<CommandName, () => Promise<Command>> = {
   status: () => import('./status.ts'),
   emulator: () => import('./emulator.ts'),
   invoke: () => import('./invoke.ts'),
+  setup: () => import('./setup.ts'),
+  deploy: () => import('./deploy.ts'),
+  remove: () => import('./remove.ts'),
   completion: () => import('./completion.ts'),
 }

@@ -1,7 +1,10 @@
 import { mkdir } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
+import { agencyPolicies, cloudOf, layOut } from '../../deploy/policies.ts'
 import { Failure } from '../../shared/base/failure.ts'
 import { Secret } from '../../shared/base/secret.ts'
+import { configForFunction } from '../../shared/config/for-function.ts'
+import { loadConfig } from '../../shared/config/load.ts'
 import {
   type DraftOptions,
   draftConfig,
@@ -33,7 +36,8 @@ export async function run(args: string[]): Promise<number> {
     throw asOptions(thrown)
   })
   const certificates = grouped(await choose(gateways, values.domain))
-  await writeNew(values.config, draftConfig(certificates, { ...draft, projectId }))
+  const text = draftConfig(certificates, { ...draft, projectId })
+  await writeNew(values.config, text)
   const folder = dirname(resolve(values.config))
   if ('directory' in draft.store) await mkdir(resolve(folder, draft.store.directory), { recursive: true })
   await writeNew(
@@ -41,8 +45,25 @@ export async function run(args: string[]): Promise<number> {
     environment.map((name) => `export ${name}=\n`).join(''),
     'keep',
   )
+  await writePolicies(text, folder)
   process.stdout.write(summary(certificates, values.config, painter(useColor(process.stdout))))
+  process.stdout.write(
+    '\nBeside it: .env.example, and policies/ with what this config needs to be allowed.\n',
+  )
   return 0
+}
+
+/** The least that whoever runs this config must be allowed: the user of a machine, or the agency that `setup` makes. */
+async function writePolicies(text: string, folder: string): Promise<void> {
+  const config = loadConfig(configForFunction(text).text, {
+    file: 'the config',
+    environment: {},
+    inFunction: true,
+  })
+  const policies = agencyPolicies(config, cloudOf(config.cloud!.region))
+  await mkdir(resolve(folder, 'policies'), { recursive: true })
+  for (const [part, policy] of Object.entries(policies))
+    await writeNew(resolve(folder, `policies/cert-rotation-${part}.json`), layOut(policy), 'keep')
 }
 
 const asOption: readonly [RegExp, string][] = [
@@ -87,7 +108,9 @@ async function ask(values: Options): Promise<Answers> {
     access: { region, projectId: values.project, key, ...endpoints },
     draft: {
       region,
-      store: values.bucket ? { bucket: values.bucket } : { directory: values.directory ?? './bucket' },
+      store: values.bucket
+        ? { bucket: values.bucket, ...(values.endpoint ? { endpoint: values.endpoint } : {}) }
+        : { directory: values.directory ?? './bucket' },
       accessKey: {
         id: '${HW_ACCESS_KEY}',
         secret: '${HW_SECRET_KEY}',

@@ -39,6 +39,23 @@ const json = {
 const quiet = { type: 'boolean', default: false, help: 'print only what went wrong' } as const
 const common = { config, json, quiet } as const
 
+const installing = {
+  config,
+  'env-file': {
+    type: 'string',
+    value: 'FILE',
+    help: 'NAME=value lines for ${NAME} in the config and for the access key',
+  },
+  bucket: { type: 'string', value: 'NAME', help: "in place of the config's store" },
+  stage: {
+    type: 'string',
+    default: 'production',
+    value: 'NAME',
+    help: 'tells installations in one account apart: part of every name',
+  },
+  yes: { type: 'boolean', default: false, help: 'do not ask' },
+} as const
+
 const done = [0, 'done, or looked and found nothing to do'] as const
 const failed = [1, 'something failed or was refused, or is critical and not acknowledged'] as const
 const wrongUsage = [2, 'wrong usage or config'] as const
@@ -279,6 +296,64 @@ export const specs = {
       ['cert-rotation invoke events/timer.json --timeout 14m', 'a tick'],
     ],
     exits: [done, failed, wrongUsage, unfinished],
+  },
+  setup: {
+    summary: 'make everything that an account needs, and look around from inside the function',
+    about:
+      'Bucket, agency with the least policies for exactly this config, topic, config and functions with triggers and log. ' +
+      'Prints what it would change and asks; a second run changes nothing. HW_ACCESS_KEY and HW_SECRET_KEY need ' +
+      'policies/installer-*.json. What the config calls ${NAME} goes into the functions, encrypted.',
+    options: {
+      ...installing,
+      schedule: { type: 'string', value: 'RATE', help: 'how often the timer fires (default 30m)' },
+    },
+    examples: [
+      ['cert-rotation setup --env-file .env', 'shows the plan and asks'],
+      ['cert-rotation setup --bucket my-certificates --yes', 'where the config has a folder so far'],
+    ],
+    exits: [
+      [0, 'everything is there, and the function found nothing wrong'],
+      [1, 'a step failed, or the function found something: run it again, it goes on'],
+      wrongUsage,
+    ],
+  },
+  deploy: {
+    summary: 'bring a changed config or a new release to the functions that setup made',
+    about: 'Refuses what cannot work before it changes anything.',
+    options: {
+      ...installing,
+      schedule: { type: 'string', value: 'RATE', help: 'how often the timer fires (default 30m)' },
+      rollback: {
+        type: 'boolean',
+        default: false,
+        help: 'go back to the version that was in service before; config and secrets stay',
+      },
+    },
+    examples: [
+      ['cert-rotation deploy --env-file .env', 'shows what differs and asks'],
+      ['cert-rotation deploy --rollback --yes', 'the code and settings of before'],
+    ],
+    exits: [[0, 'done, or nothing to do'], [1, 'refused or failed'], wrongUsage],
+  },
+  remove: {
+    summary: 'take away what setup made, and name what stays',
+    about:
+      'The functions with their triggers; with --all also agency, policies, topic and bucket. Certificates and bindings are ' +
+      'never touched: domains serve on what they serve.',
+    options: {
+      ...installing,
+      all: { type: 'boolean', default: false, help: 'everything that setup made' },
+      'bucket-name': {
+        type: 'string',
+        value: 'NAME',
+        help: "the bucket's name once more: deletes it although it is not empty",
+      },
+    },
+    examples: [
+      ['cert-rotation remove', 'the functions; the rest is listed'],
+      ['cert-rotation remove --all --bucket-name my-certificates --yes', 'everything'],
+    ],
+    exits: [[0, 'done, or nothing was there'], [1, 'a step failed: run it again'], wrongUsage],
   },
   completion: {
     summary: 'shell completion: commands, options, names from the config',

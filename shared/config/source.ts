@@ -40,6 +40,25 @@ export const REFERENCE_START = '\uE000'
 export const ESCAPED_START = '\uE001'
 export const REFERENCE_END = '\uE002'
 
+/** A `${NAME}` in its hidden form; the group is its name. */
+export const REFERENCE = new RegExp(`${REFERENCE_START}([^${REFERENCE_END}]*)${REFERENCE_END}`, 'g')
+
+/** The text with `${NAME}` and `$${NAME}` changed into what YAML leaves alone. */
+export function hidden(text: string): string {
+  return text.replace(
+    /(\$?)\$\{([A-Za-z_][A-Za-z0-9_]*)\}/g,
+    (_, dollar: string, name: string) => `${dollar ? ESCAPED_START : REFERENCE_START}${name}${REFERENCE_END}`,
+  )
+}
+
+/** The way back. */
+export function shown(text: string): string {
+  return text
+    .replaceAll(REFERENCE_START, '${')
+    .replaceAll(ESCAPED_START, '$${')
+    .replaceAll(REFERENCE_END, '}')
+}
+
 /** Reads the text; the problems are those of YAML itself, with which nothing else can be judged. */
 export function readSource(text: string): Source | { problems: Problem[] } {
   const foreign = text.search(/[\uE000-\uE002]/)
@@ -56,10 +75,7 @@ export function readSource(text: string): Source | { problems: Problem[] } {
       ],
     }
   }
-  const prepared = text.replace(
-    /(\$?)\$\{([A-Za-z_][A-Za-z0-9_]*)\}/g,
-    (_, dollar: string, name: string) => `${dollar ? ESCAPED_START : REFERENCE_START}${name}${REFERENCE_END}`,
-  )
+  const prepared = hidden(text)
   const lines = new LineCounter()
   const document = parseDocument(prepared, { lineCounter: lines, prettyErrors: false, merge: true })
   const lineAt = (offset: number) => lines.linePos(offset).line
@@ -178,9 +194,7 @@ function syntaxProblem(error: YAMLError | YAMLWarning, text: string, line: numbe
 /** Names from a file are untrusted text: quoted, escaped and of bounded length. */
 export function printable(name: string): string {
   const short = name.length > 60 ? `${name.slice(0, 60)}…` : name
-  return JSON.stringify(
-    short.replaceAll(REFERENCE_START, '${').replaceAll(ESCAPED_START, '$${').replaceAll(REFERENCE_END, '}'),
-  ).replace(
+  return JSON.stringify(shown(short)).replace(
     /[\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g,
     (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
   )

@@ -2,9 +2,9 @@ import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import { CreateBucketCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
-import { zipOf } from '../../deploy/bundle.ts'
 import type { Artifact } from '../../deploy/deployment.ts'
 import type { ServiceInput } from '../../deploy/desired.ts'
+import { zipOf } from '../../deploy/zip.ts'
 import type { Emulator } from '../../emulator/emulator.ts'
 
 export const root = fileURLToPath(new URL('../..', import.meta.url))
