@@ -6,9 +6,13 @@ const jobs = () => import('../shared/runtime/tick.ts')
 
 export const initializer = warmUp(process.env, jobs)
 
-/** Timer → finish, renew, retire, watch and tell, publish the status; or the jobs that its user event selects. */
+/** `{ "doctor": true }` → look at everything from here. Timer → finish, renew, retire, watch and tell, publish the status; or the jobs that its user event selects. */
 export const handler = door(process.env, async (event, { wiring, parties }) => {
   const trigger = readEvent(event)
+  if (trigger.kind === 'doctor') {
+    const { runChecks } = await import('../shared/runtime/run-checks.ts')
+    return { outcomes: [], failures: [], health: await runChecks(wiring, parties, trigger) }
+  }
   const { tick } = await jobs()
   return tick(wiring, parties, trigger.kind === 'timer' ? trigger.jobs : undefined)
 })

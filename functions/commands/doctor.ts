@@ -1,5 +1,10 @@
 import { systemClock } from '../../shared/base/clock.ts'
-import type { HealthCheck, HealthReport, HealthResult } from '../../shared/health/port.ts'
+import {
+  doctorDocument,
+  type HealthCheck,
+  type HealthReport,
+  type HealthResult,
+} from '../../shared/health/port.ts'
 import { runChecks, unopened } from '../../shared/runtime/run-checks.ts'
 import { countText } from '../../shared/watch/words.ts'
 import { type Paint, painter } from './render.ts'
@@ -17,8 +22,9 @@ export async function run(args: string[]): Promise<number> {
     if (!values.json) process.stdout.write(show(wanted))
   }
   const report = await lookAt(config, values, { readOnly, send: values.send, told })
-  const exitStatus = report.result === 'failed' ? 1 : 0
-  if (values.json) process.stdout.write(`${JSON.stringify({ command: 'doctor', exitStatus, ...report })}\n`)
+  const document = doctorDocument(report)
+  const { exitStatus } = document
+  if (values.json) process.stdout.write(`${JSON.stringify(document)}\n`)
   else if (!values.quiet) process.stdout.write(summary(report, exitStatus))
   return exitStatus
 }

@@ -40,6 +40,11 @@ export interface HealthReport {
   checks: HealthCheck[]
 }
 
+/** What `doctor --json` prints, and what a function answers to `{ "doctor": true }`. */
+export function doctorDocument(report: HealthReport) {
+  return { command: 'doctor', exitStatus: report.result === 'failed' ? 1 : 0, ...report } as const
+}
+
 export function worstOf(checks: readonly Pick<HealthCheck, 'result'>[]): HealthResult {
   const has = (wanted: HealthResult) => checks.some(({ result }) => result === wanted)
   return has('failed') ? 'failed' : has('warning') ? 'warning' : 'passed'

@@ -33,7 +33,14 @@ export interface TimerTrigger {
   jobs?: string[]
 }
 
-export type Trigger = UploadTrigger | TimerTrigger
+/** Somebody asks whether everything works from here: `{ "doctor": true }`, or a timer whose user event is that. */
+export interface DoctorTrigger {
+  kind: 'doctor'
+  readOnly: boolean
+  send: boolean
+}
+
+export type Trigger = UploadTrigger | TimerTrigger | DoctorTrigger
 
 /** More records than any sender puts into one event; more is not read. */
 const MOST_RECORDS = 1_000
@@ -57,6 +64,8 @@ export function readEvent(event: unknown): Trigger {
       return timer(text(rule)?.split('/').at(-1) ?? 'schedule', fields.detail)
     }
   }
+  const asked = fields && doctorIn(fields)
+  if (asked) return asked
   // EventGrid can hand over a batch.
   if (Array.isArray(event) && event.length > 0 && event.every((item) => isEventGrid(record(item) ?? {}))) {
     return upload(event.flatMap((item) => fromEventGrid(record(item)!)))
@@ -66,7 +75,7 @@ export function readEvent(event: unknown): Trigger {
 
 /** The certificates whose folders the event names, each once, in the order of the event. */
 export function certificatesNamed(trigger: Trigger): string[] {
-  if (trigger.kind === 'timer') return []
+  if (trigger.kind !== 'upload') return []
   const names = trigger.objects.flatMap(({ candidates }) => candidates.map(certificateOf))
   return [...new Set(names.filter((name) => name !== undefined))]
 }
@@ -182,22 +191,34 @@ function isEventGrid(fields: Record<string, unknown>): boolean {
   return typeof fields.specversion === 'string' && /^OBS:/.test(text(fields.type) ?? '') && 'data' in fields
 }
 
-function timer(name: string, selection: unknown): TimerTrigger {
-  const jobs = selectedJobs(selection)
+/** `true`, or what is wanted of it; everything else in the event is somebody else's. */
+function doctorIn(fields: Record<string, unknown>): DoctorTrigger | undefined {
+  const { doctor, jobs } = fields
+  const only = Array.isArray(jobs) && jobs.length === 1 && jobs[0] === 'doctor'
+  const options = record(doctor) ?? (doctor === true || only ? {} : undefined)
+  return options && { kind: 'doctor', readOnly: options.readOnly === true, send: options.send === true }
+}
+
+function timer(name: string, selection: unknown): TimerTrigger | DoctorTrigger {
+  const chosen = record(parsedSelection(selection))
+  const asked = chosen && doctorIn(chosen)
+  if (asked) return asked
+  const jobs = selectedJobs(chosen)
   return { kind: 'timer', name, ...(jobs === undefined ? {} : { jobs }) }
 }
 
-/** The user event is free text; only JSON with `jobs` means something here. */
-function selectedJobs(selection: unknown): string[] | undefined {
-  let parsed = selection
-  if (typeof selection === 'string') {
-    try {
-      parsed = JSON.parse(selection)
-    } catch {
-      return undefined
-    }
+/** The user event is free text; only JSON with `jobs` or `doctor` means something here. */
+function parsedSelection(selection: unknown): unknown {
+  if (typeof selection !== 'string') return selection
+  try {
+    return JSON.parse(selection)
+  } catch {
+    return undefined
   }
-  const jobs = record(parsed)?.jobs
+}
+
+function selectedJobs(chosen: Record<string, unknown> | undefined): string[] | undefined {
+  const jobs = chosen?.jobs
   return Array.isArray(jobs) && jobs.length > 0 && jobs.every((job) => typeof job === 'string')
     ? jobs
     : undefined

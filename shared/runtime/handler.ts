@@ -2,6 +2,7 @@ import middy from '@middy/core'
 import { systemClock } from '../base/clock.ts'
 import { asFailure, type Failure } from '../base/failure.ts'
 import type { Log } from '../base/log.ts'
+import { doctorDocument, type HealthCheck } from '../health/port.ts'
 import type { Parties } from '../rotation/parties.ts'
 import type { Wiring } from '../wire/cloud.ts'
 import { deadlineOf, type PlatformContext, requestId, setting } from './context.ts'
@@ -23,6 +24,9 @@ export interface HandlerResult {
   failures: { certificate?: string; code: string; message: string; next: string }[]
   /** What is critical and not acknowledged. It was told: the invocation does not fail for it. */
   critical: CriticalFinding[]
+  /** Of an invocation that was asked for `doctor`: the fields of its document stand beside these. */
+  command?: 'doctor'
+  checks?: HealthCheck[]
 }
 
 /** The signature of both platforms: `(event, context) => result`. */
@@ -115,5 +119,6 @@ function summary(report: JobReport, status: 0 | 1 | 3): HandlerResult {
       }),
     ],
     critical: report.critical ?? [],
+    ...(report.health && doctorDocument(report.health)),
   }
 }

@@ -1,5 +1,6 @@
 import type { RenewalOutcome } from '../acme/renew.ts'
 import { asFailure, type Failure } from '../base/failure.ts'
+import type { HealthReport } from '../health/port.ts'
 import { misplacedIn } from '../rotation/misplaced.ts'
 import { cutShort } from '../rotation/outcome.ts'
 import { inParallel } from '../rotation/parallel.ts'
@@ -28,6 +29,8 @@ export interface JobReport {
   stopped?: true
   /** What is critical now and not acknowledged. */
   critical?: CriticalFinding[]
+  /** What `doctor` was asked for. */
+  health?: HealthReport
   /** Certificates that have had their turn and have more in `incoming/`. */
   more?: string[]
 }
@@ -145,7 +148,7 @@ export function exitStatus(report: JobReport): 0 | 1 | 3 {
   // A renewal waits only because an attempt before it failed.
   const unrenewed = report.renewals?.some(({ status }) => status === 'failed' || status === 'waiting')
   // Critical goes before unfinished.
-  const lasting = report.failures.some(({ mayPass }) => !mayPass)
+  const lasting = report.failures.some(({ mayPass }) => !mayPass) || report.health?.result === 'failed'
   if (failed || unrenewed || lasting || (report.critical ?? []).length > 0) return 1
   if (report.notLookedAt?.length || report.failures.length > 0) return 3
   // Nothing of what waits is in service yet.

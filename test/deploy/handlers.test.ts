@@ -39,6 +39,27 @@ function platform(config: unknown = cloud.config()): PlatformContext {
   }
 }
 
+describe('the timer handler, asked for the doctor,', () => {
+  it('answers with the document of `doctor --json`, from inside the function', async () => {
+    const before = await cloud.keys()
+    const well = await onTimer({ doctor: true }, platform())
+    expect(well).toMatchObject({
+      status: 'done',
+      command: 'doctor',
+      exitStatus: 0,
+      failures: [],
+      readOnly: false,
+    })
+    expect(well.checks).toContainEqual(expect.objectContaining({ group: 'gateways', result: 'passed' }))
+    expect(await cloud.keys()).toEqual(before)
+    expect(cloud.effects()).toEqual({})
+    const config = cloud.config({}, { domains: ['nope.shop.example'] })
+    const ill = await onTimer({ doctor: { readOnly: true } }, platform(config))
+    expect(ill).toMatchObject({ status: 'failed', command: 'doctor', exitStatus: 1, readOnly: true })
+    expect(ill.checks?.find(({ result }) => result === 'failed')?.about).toBe('nope.shop.example')
+  })
+})
+
 describe('the upload handler', () => {
   it('does the good records of a batch, reports the bad one, and repeats nothing when the platform tries again', async () => {
     await cloud.drop(await cloud.issue())

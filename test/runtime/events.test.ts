@@ -51,6 +51,21 @@ test.each([
   expect(certificatesNamed(readEvent(sample(name)))).toEqual([])
 })
 
+test.each<[string, unknown, object | undefined]>([
+  ['the sample', sample('doctor'), { readOnly: false, send: false }],
+  ['options', { doctor: { readOnly: true, send: true } }, { readOnly: true, send: true }],
+  ['a timer', { trigger_type: 'TIMER', user_event: '{"doctor":true}' }, { readOnly: false, send: false }],
+  ['a job', { trigger_type: 'TIMER', user_event: '{"jobs":["doctor"]}' }, { readOnly: false, send: false }],
+  ['another job beside it', { trigger_type: 'TIMER', user_event: '{"jobs":["doctor","renew"]}' }, undefined],
+  ['an upload that says so', { ...record('incoming/shop/a.pem'), doctor: true }, undefined],
+  ['a no', { trigger_type: 'TIMER', user_event: '{"doctor":false}' }, undefined],
+])('The doctor is asked for by an event: %s', (_case, event, expected) => {
+  const trigger = readEvent(event)
+  if (expected) expect(trigger).toEqual({ kind: 'doctor', ...expected })
+  else expect(trigger.kind).not.toBe('doctor')
+  if (expected) expect(certificatesNamed(trigger)).toEqual([])
+})
+
 test('Every sample is described in the table, and every line of the table has its sample', () => {
   const files = readdirSync(folder).filter((name) => name.endsWith('.json'))
   const table = readFileSync(new URL('README.md', folder), 'utf8').matchAll(/^\| `([a-z0-9-]+\.json)` +\|/gm)
