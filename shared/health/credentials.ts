@@ -1,41 +1,30 @@
 import { minute, second } from '../base/clock.ts'
-import type { Failure } from '../base/failure.ts'
+import type { FailureReport } from '../base/failure.ts'
 import { SIGNATURE_TOLERANCE_MS } from '../http/clock-ahead.ts'
-import { durationText, instantText } from '../watch/words.ts'
+import type { CloudSeen } from '../watch/facts.ts'
+import { durationText } from '../watch/words.ts'
 import { type HealthCheck, linesOf } from './port.ts'
-
-export interface CredentialFacts {
-  /** Which, as `Credentials.description` says it. */
-  description: string
-  region: string
-  projectId: string | undefined
-  /** Why a call was not let through. A missing permission (403) is no such reason: who is forbidden something is known. */
-  refusal: Failure | undefined
-  /** Milliseconds that this machine's clock is ahead of the service's; undefined where nobody answered. */
-  aheadMs: number | undefined
-  /** They end, and nothing here renews them; when, where it can be known. */
-  ends: 'never' | 'unseen' | Date
-}
 
 /** Beyond this a clock is not what it should be. The difference is right to about a second. */
 const CLOCK_WARNING_MS = minute
 
-/** Who we are to the cloud, and by which clock. Pure. */
-export function credentialsCheck(facts: CredentialFacts): HealthCheck[] {
-  const { description, region, projectId, refusal, aheadMs, ends } = facts
+/**
+ * Who we are to the cloud, and by which clock. `refusal`: why a call was not let through, if none was; a missing
+ * permission (403) is no such reason, since who is forbidden something is known. Pure.
+ */
+export function credentialsCheck(cloud: CloudSeen, refusal: FailureReport | undefined): HealthCheck[] {
+  const { credentials, region, projectId, clockAheadMs: aheadMs, temporary } = cloud
   const { passed, warning, failure } = linesOf('credentials')
-  if (refusal) return [failure(description, refusal)]
+  if (refusal) return [failure(credentials, refusal)]
   const project = projectId === undefined ? `region ${region}` : `project ${projectId} in ${region}`
   const lines = [
-    passed(description, `accepted, ${project}${aheadMs === undefined ? '' : `; ${clock(aheadMs)}`}`),
+    passed(credentials, `accepted, ${project}${aheadMs === undefined ? '' : `; ${clock(aheadMs)}`}`),
   ]
-  if (ends !== 'never')
+  if (temporary)
     lines.push(
       warning(
-        description,
-        ends === 'unseen'
-          ? 'is temporary: it ends, within a day mostly, and nothing here renews it'
-          : `is temporary: it ends ${instantText(ends)}, and nothing here renews it`,
+        credentials,
+        'is temporary: it ends, within a day mostly, and nothing here renews it',
         'For anything but a try use an access key without a token, a password, or in a function its agency.',
       ),
     )

@@ -2,6 +2,7 @@ import type { FailureReport } from '../base/failure.ts'
 import { lastFailure, type Outbox } from '../notify/outbox.ts'
 import { allCertificateFacts, type Gathered, type ServedFacts } from '../watch/facts.ts'
 import { countText, instantText } from '../watch/words.ts'
+import { credentialsCheck } from './credentials.ts'
 import { type HealthCheck, inOrder, linesOf } from './port.ts'
 
 /**
@@ -14,6 +15,7 @@ export function seenChecks(gathered: Gathered, outbox: Outbox): HealthCheck[] {
     ...credentialChecks(gathered),
     ...storeChecks(gathered),
     ...gatewayChecks(gathered),
+    ...managerChecks(gathered),
     ...handshakeChecks(gathered),
     ...renewalChecks(gathered),
     ...toldChecks(gathered, outbox),
@@ -53,14 +55,9 @@ const NO_CERTIFICATE =
   'List certificates under certificates:, or set discover: true to watch what the gateways have.'
 
 /** A list that a gateway gave, or refused with 401, is the answer to whether the credentials are accepted. */
-export function credentialChecks({ config, gateways = [], unread = [] }: Gathered): HealthCheck[] {
-  const { passed, failure } = linesOf('credentials')
-  const about = 'cloud.auth'
-  if (!config.cloud) return []
-  const refused = unread.find((one) => one.failure.facts.status === 401)
-  if (refused) return [failure(about, refused.failure)]
-  const [first] = gateways
-  return first ? [passed(about, `accepted by ${first.where}`)] : []
+export function credentialChecks({ cloud, gateways = [], unread = [] }: Gathered): HealthCheck[] {
+  const refused = unread.find(({ failure }) => failure.facts.status === 401)?.failure
+  return cloud && (refused || gateways.length > 0) ? credentialsCheck(cloud, refused) : []
 }
 
 export function storeChecks({ unread = [] }: Gathered): HealthCheck[] {
@@ -73,7 +70,9 @@ export function storeChecks({ unread = [] }: Gathered): HealthCheck[] {
 export function gatewayChecks({ gateways = [], unread = [], quotas }: Gathered): HealthCheck[] {
   const { passed, warning, failure } = linesOf('gateways')
   return [
-    ...unread.filter(({ list }) => list).map((one) => failure(one.where, one.failure)),
+    ...unread
+      .filter(({ list, where }) => list && where !== SCM)
+      .map((one) => failure(one.where, one.failure)),
     ...gateways.flatMap(({ where, found, missing }) => [
       ...(found > 0 || missing.length === 0
         ? [passed(where, `${found} of ${countText(found + missing.length, 'domain')} found`)]
@@ -86,6 +85,16 @@ export function gatewayChecks({ gateways = [], unread = [], quotas }: Gathered):
         warning(where.replace(' ', ':'), `${used} of ${limit} certificates used`, QUOTA_NEXT),
       ),
   ]
+}
+
+/** How a list of the certificate manager is called among what could not be read. */
+const SCM = 'scm'
+
+/** Nobody says that it could be read: it is asked only where something is pushed, or discovered. */
+function managerChecks({ unread = [] }: Gathered): HealthCheck[] {
+  return unread
+    .filter(({ where }) => where === SCM)
+    .map(({ where, failure }) => linesOf('manager').failure(where, failure))
 }
 
 /** As the alerts have it. */

@@ -10,7 +10,14 @@ import { inParallel } from '../rotation/parallel.ts'
 import type { Parties } from '../rotation/parties.ts'
 import type { RotationState } from '../rotation/state.ts'
 import { uploadsIn } from '../rotation/uploads.ts'
-import type { DomainObservation, GatewaySeen, Gathered, RenewalFacts, Unread } from '../watch/facts.ts'
+import type {
+  CloudSeen,
+  DomainObservation,
+  GatewaySeen,
+  Gathered,
+  RenewalFacts,
+  Unread,
+} from '../watch/facts.ts'
 import type { LastTick } from '../watch/last-tick.ts'
 import { inOrderOfUrgency, lookKey } from '../watch/look-order.ts'
 import type { Wiring } from '../wire/cloud.ts'
@@ -102,6 +109,7 @@ async function lookAt(
     config: wiring.config,
     states,
     observations,
+    cloud: cloudSeen(wiring, lists),
     gateways: gatewaysSeen(wiring, names, lists),
     renewals: renewals ?? (await inTime(look, renewalsKnown(wiring, parties, names), new Map())),
     discovered: [],
@@ -177,6 +185,20 @@ async function listsOf(
     }
   }).finally(() => own.cancel())
   return lists
+}
+
+function cloudSeen(wiring: Wiring, lists: Lists): CloudSeen | undefined {
+  const { cloud } = wiring.config
+  if (!cloud || wiring.credentials === undefined) return undefined
+  const [answered] = lists.keys()
+  const http = answered && wiring.http(answered.startsWith('roma:') ? 'roma' : 'apig')
+  return {
+    credentials: wiring.credentials,
+    region: cloud.region,
+    projectId: wiring.projectId,
+    temporary: Boolean(cloud.auth?.accessKey?.securityToken ?? cloud.auth?.token),
+    clockAheadMs: http ? http.clockAheadMs : undefined,
+  }
 }
 
 /** Which of the configured domains each gateway has; those that two certificates list there count twice. */

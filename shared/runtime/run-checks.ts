@@ -1,5 +1,5 @@
 import { namesToOrder } from '../acme/names.ts'
-import { asFailure, Failure } from '../base/failure.ts'
+import { asFailure, type Failure } from '../base/failure.ts'
 import type { Config } from '../config/schema.ts'
 import { credentialsCheck } from '../health/credentials.ts'
 import { gatewayRights } from '../health/gateway.ts'
@@ -9,6 +9,7 @@ import { type HealthCheck, type HealthReport, inOrder, linesOf, worstOf } from '
 import { accountCheck, directoryCheck, zoneChecks } from '../health/renewal.ts'
 import {
   configChecks,
+  credentialChecks,
   gatewayChecks,
   handshakeChecks,
   nobodyIsTold,
@@ -16,6 +17,7 @@ import {
   storeChecks,
 } from '../health/seen.ts'
 import { unreadableStore, versionedStore, writableStore } from '../health/store.ts'
+import { findProjectId } from '../http/auth.ts'
 import type { Channel } from '../notify/port.ts'
 import { testDigest } from '../notify/test-digest.ts'
 import { readState } from '../rotation/journal.ts'
@@ -126,36 +128,22 @@ async function configAndFiles(wiring: Wiring): Promise<HealthCheck[]> {
   return [...configChecks({ config: wiring.config }), ...files]
 }
 
+/** The gateways' own answers tell; IAM is asked only where none has answered. */
 async function credentials({ wiring, parties, seen }: Look): Promise<HealthCheck[]> {
-  const { cloud } = wiring.config
-  if (!cloud) return []
-  const [answered] = seen.gateways ?? []
-  const refused = (seen.unread ?? []).find(({ failure }) => failure.facts.status === 401)?.failure
-  const service = answered?.where.startsWith('roma:') ? 'roma' : answered ? 'apig' : 'iam'
-  const http = wiring.http(service)
-  let refusal: Failure | undefined = refused && new Failure(refused)
-  if (!answered && !refusal)
-    await http
-      .request({
-        operation: `look up the project of region ${cloud.region}`,
-        method: 'GET',
-        path: '/v3/projects',
-        query: { name: cloud.region },
-        signal: parties.deadline.signal,
-      })
-      .catch((thrown) => {
-        const failure = asFailure(thrown)
-        // Who is forbidden something is known.
-        if (failure.facts.status !== 403) refusal = failure
-      })
-  return credentialsCheck({
-    description: wiring.credentials ?? 'cloud.auth',
-    region: cloud.region,
-    projectId: wiring.projectId,
-    refusal,
-    aheadMs: http.clockAheadMs,
-    ends: cloud.auth?.accessKey?.securityToken || cloud.auth?.token ? 'unseen' : 'never',
-  })
+  const known = credentialChecks(seen)
+  if (known.length > 0 || !seen.cloud) return known
+  const { region } = seen.cloud
+  const iam = wiring.http('iam')
+  const { signal } = parties.deadline
+  const refusal = await findProjectId(iam, region, signal).then(
+    () => undefined,
+    (thrown) => {
+      const failure = asFailure(thrown)
+      const answered = failure.facts.status === 403 || failure.code === 'iam.no-project'
+      return answered ? undefined : failure.toJSON()
+    },
+  )
+  return credentialsCheck({ ...seen.cloud, clockAheadMs: iam.clockAheadMs }, refusal)
 }
 
 async function gateways(look: Look): Promise<HealthCheck[]> {
@@ -165,7 +153,8 @@ async function gateways(look: Look): Promise<HealthCheck[]> {
   const configs = Object.values(wiring.config.certificates).flatMap((one) => one.gateways)
   for (const { where } of seen.gateways ?? []) {
     const config = configs.find((one) => gatewayKey(one) === where)
-    if (!config) continue
+    // What its list of certificates refuses has been said.
+    if (!config || seen.unread?.some((one) => one.where === where)) continue
     const bound = seen.observations.find((one) => one.gateway === where && one.binding?.certificates.length)
     const gateway = parties.gatewayFor(config)
     const answer = await gatewayRights({

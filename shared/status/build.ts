@@ -1,5 +1,7 @@
 import { day } from '../base/clock.ts'
 import { isDefinite } from '../base/definite.ts'
+import { worstOf } from '../health/port.ts'
+import { seenChecks } from '../health/seen.ts'
 import { lastFailure, type Outbox } from '../notify/outbox.ts'
 import {
   allCertificateFacts,
@@ -50,6 +52,7 @@ export function buildStatus(input: StatusInput): StatusModel {
     return { ...status, where: certificate.where, leaf }
   })
   const certificates = [...managed, ...discovered].sort(byUrgency)
+  const checks = seenChecks(input, input.outbox)
   return cleaned({
     schema: 1,
     ...(input.config.name === undefined ? {} : { name: input.config.name }),
@@ -75,6 +78,7 @@ export function buildStatus(input: StatusInput): StatusModel {
       ? { misplaced: input.misplaced.map(({ message, next }) => ({ message, next })) }
       : {}),
     channels: channelsOf(input.outbox),
+    health: { result: worstOf(checks), checks },
   })
 }
 

@@ -1,4 +1,5 @@
 import type { FailureReport } from '../base/failure.ts'
+import type { HealthCheck, HealthResult } from '../health/port.ts'
 import type { Outcome } from '../rotation/state.ts'
 import type { QuotaFacts } from '../watch/facts.ts'
 import type { ServedProblem } from '../watch/notice.ts'
@@ -25,6 +26,13 @@ export interface StatusModel {
   /** What lies in `incoming/` where no rotation looks; left out where there is nothing. */
   misplaced?: { message: string; next: string }[]
   channels: ChannelStatus[]
+  /** How the tool itself is, as far as this look shows it: the short form of `cert-rotation doctor`. */
+  health: ToolHealth
+}
+
+export interface ToolHealth {
+  result: HealthResult
+  checks: HealthCheck[]
 }
 
 export interface UnreadPlace {

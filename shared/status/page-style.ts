@@ -105,11 +105,17 @@ td.n{white-space:nowrap}
 .rot .in>p{font-size:14px;margin-bottom:8px}
 .more{border:1px solid var(--line);background:var(--card);border-radius:8px;padding:5px 12px;font-size:13px;cursor:pointer;margin-top:8px}
 .empty{padding:40px 24px;text-align:center;color:var(--soft)}
+.tool{margin-top:28px}
+.tool summary{display:flex;flex-wrap:wrap;gap:4px 14px;align-items:baseline;padding:14px 22px}
+.tool h2{font-size:14px;font-weight:600}
+.tool ul{padding:0 22px 14px;font-size:14px}
+.tool li{display:grid;grid-template-columns:14px 84px minmax(0,1fr);gap:12px;padding:5px 0;align-items:baseline;overflow-wrap:anywhere}
+.tool p{padding:0 22px 16px;font-size:14px}
 footer.wrap{color:var(--soft);font-size:13px;padding-top:28px;padding-bottom:56px}
 kbd{font:12px ui-monospace,Menlo,Consolas,monospace;border:1px solid var(--line);border-radius:4px;padding:0 5px}
 @media(max-width:900px){.soon{grid-template-columns:minmax(0,1fr)}.up{border-left:0;border-top:1px solid var(--line)}
 .rows>li>details>summary{grid-template-columns:14px minmax(0,1.4fr) 60px minmax(130px,1fr);gap:14px}.c-next,.c-last{display:none}}
-@media(max-width:560px){body{font-size:16px}.wrap{padding:0 16px}header{padding:22px 0 20px}h1{font-size:25px}.theme{padding:5px 11px;right:16px}
+@media(max-width:560px){.tool li{grid-template-columns:14px minmax(0,1fr)}.tool li>.soft{grid-column:2}.tool li>span:last-child{grid-column:2}body{font-size:16px}.wrap{padding:0 16px}header{padding:22px 0 20px}h1{font-size:25px}.theme{padding:5px 11px;right:16px}
 .chart,.up{padding:16px}.chart svg{height:84px}.up li:nth-child(n+4){display:none}.soon{margin-bottom:24px}
 .chips{flex-wrap:nowrap;overflow-x:auto;margin:0 -16px;padding:2px 16px;width:calc(100% + 32px);scrollbar-width:none}
 .rows{border-radius:12px}.rows>li:has(>details:not([open])){contain-intrinsic-size:auto 96px}

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import type { HealthCheck } from '../health/port.ts'
 import { countText, durationText, instantText, relativeText } from '../watch/words.ts'
 import type { CertificateStatus, StatusModel } from './model.ts'
 import { html, jsonForScript } from './page-html.ts'
@@ -41,6 +42,7 @@ ${header(model, title)}
 ${sideNotes(model)}
 ${timeline(model)}
 ${list(model)}
+${toolHealth(model)}
 </main>
 <footer class="wrap"><p><kbd>/</kbd> search · <kbd>↑</kbd> <kbd>↓</kbd> from row to row · <kbd>Enter</kbd> opens</p></footer>
 <script type="application/json" id="model">${jsonForScript(slim(model))}</script>
@@ -99,6 +101,39 @@ function sideNotes({ quotas, unread, misplaced = [], channels }: StatusModel): s
   ]
   if (notes.length === 0) return ''
   return `<ul class="side">${notes.map((note) => html`<li>${note}</li>`).join('')}</ul>`
+}
+
+const healthMarks = {
+  passed: ['ok', 'well'],
+  warning: ['warning', 'to know'],
+  failed: ['critical', 'does not work'],
+} as const
+
+/** More lines than this are the same trouble over and over; status.json has them all. */
+const MOST_CHECKS = 40
+
+/** How the tool itself is: open where something does not work. */
+function toolHealth({ health }: StatusModel): string {
+  // What each name serves stands in its row.
+  const checks = health.checks.filter(({ group }) => group !== 'handshakes')
+  const count = (wanted: keyof typeof healthMarks) => checks.filter((one) => one.result === wanted).length
+  const said = [
+    count('failed') > 0 ? `${count('failed')} of ${countText(checks.length, 'check')} failed` : 'all works',
+    count('warning') > 0 ? `${countText(count('warning'), 'thing')} to know` : '',
+  ]
+  const urgent = [...checks].sort((a, b) => weightOf(a) - weightOf(b))
+  const lines = urgent.slice(0, MOST_CHECKS).map(({ group, about, result: own, message, next: help }) => {
+    const [tone, word] = healthMarks[own]
+    const act = help === undefined ? '' : html`<span class="soft">${help}</span>`
+    return `${html`<li><span class="dot ${tone}"></span><span class="sr">${word}: </span><span class="soft">${group}</span><span><b>${about}</b> ${message}`}${act === '' ? '' : `<br>${act}`}</span></li>`
+  })
+  const more = urgent.length - lines.length
+  const rest = more > 0 ? html`<p class="soft">… and ${number(more)} more in status.json</p>` : ''
+  return `<section class="panel tool" aria-labelledby="tool-title"><details${count('failed') > 0 ? ' open' : ''}><summary><h2 id="tool-title">How the tool is</h2>${html`<span class="soft">${said.filter(Boolean).join(', ')}; cert-rotation doctor looks at more</span>`}</summary><ul>${lines.join('')}</ul>${rest}</details></section>`
+}
+
+function weightOf({ result }: HealthCheck): number {
+  return ['failed', 'warning', 'passed'].indexOf(result)
 }
 
 function list(model: StatusModel): string {

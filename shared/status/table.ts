@@ -144,7 +144,7 @@ export function wrap(line: string, width: number, hanging = '  '): string[] {
 }
 
 function footer(
-  { name, summary, misplaced = [], channels, quotas, lastTick }: StatusModel,
+  { name, summary, misplaced = [], channels, quotas, lastTick, health }: StatusModel,
   now: Date,
   paint: Paint,
 ): string[] {
@@ -161,6 +161,17 @@ function footer(
         paint('33', `channel ${channel}: ${countText(pending, 'message')} waiting; ${lastFailure.message}`),
       )
   }
+  // What each name serves stands in the rows.
+  const ill = health.checks.filter(
+    ({ group, result }) => group !== 'handshakes' && result === 'failed',
+  ).length
+  if (ill > 0)
+    lines.push(
+      paint(
+        '33',
+        `${countText(ill, 'check')} of the tool itself failed: cert-rotation doctor says what to do`,
+      ),
+    )
   if (lastTick !== undefined)
     lines.push(paint('90', `last tick ${instantText(lastTick.at)}, ${relativeText(lastTick.at, now)}`))
   return lines

@@ -70,6 +70,18 @@ export interface GatewaySeen {
   missing: readonly FailureReport[]
 }
 
+/** By which credentials the cloud was asked, and what its answers tell of this machine's clock. */
+export interface CloudSeen {
+  /** As `Credentials.description` has it: the setting and the user, never a secret. */
+  credentials: string
+  region: string
+  projectId: string | undefined
+  /** They end, and nothing here renews them. */
+  temporary: boolean
+  /** Milliseconds that this machine's clock is ahead of the cloud's; undefined where no gateway has answered. */
+  clockAheadMs: number | undefined
+}
+
 /** Everything that one tick has seen. The timer gathers it; nothing behind it does any I/O. */
 export interface Gathered {
   now: Date
@@ -77,6 +89,8 @@ export interface Gathered {
   /** By name in rotation.yaml; a certificate without a state file is simply missing. */
   states: ReadonlyMap<string, RotationState>
   observations: readonly DomainObservation[]
+  /** Undefined where the config has no cloud. */
+  cloud?: CloudSeen | undefined
   /** The gateways whose lists could be read. */
   gateways?: readonly GatewaySeen[]
   renewals: ReadonlyMap<string, RenewalFacts>

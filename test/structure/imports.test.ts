@@ -46,6 +46,7 @@ const ALLOWED: Record<string, string[]> = {
   ],
   'shared/notify': ['shared/base', 'shared/http', 'shared/watch', 'shared/config/schema'],
   'shared/status': [
+    'shared/health',
     'shared/base',
     'shared/watch',
     'shared/rotation/state',
@@ -71,6 +72,7 @@ const ALLOWED: Record<string, string[]> = {
     'shared/config',
     'shared/health',
     'shared/rotation',
+    'shared/http/auth',
     'shared/http/sign',
     'shared/wire/cloud',
     'shared/wire/health',
