@@ -82,6 +82,19 @@ describe('status, where a gateway cannot be read,', () => {
   })
 })
 
+it('status.json says how the tool is, for no call more than the status takes anyway', async () => {
+  const well = await status(() => {}, '--json')
+  const { health } = JSON.parse(well.stdout)
+  expect(health.result).toBe('warning')
+  expect(health.checks).toContainEqual(expect.objectContaining({ group: 'credentials', result: 'passed' }))
+  const routes = cloud.emulator.calls().map(({ route }) => route)
+  expect(routes.sort()).toEqual(['apig.listGroups', 'roma.listGroups'])
+  const ill = await status(({ cloud: { auth } }) => Object.assign(auth.accessKey, { secret: 'wrong' }))
+  expect(ill.text).toMatch(/3 checks of the tool itself failed: cert-rotation doctor says what to do/)
+  const page = new TextDecoder().decode((await cloud.store.get('status/index.html'))?.bytes)
+  expect(page).toMatch(/<details open><summary><h2 id="tool-title">[\s\S]*3 of 6 checks failed/)
+})
+
 it('status does not call a certificate well of which no domain can be seen', async () => {
   const change = ({ certificates }: Config) => {
     for (const gateway of certificates.shop.gateways) gateway.verify = { connect: '127.0.0.1:1' }
