@@ -16,6 +16,7 @@ export const commands: Record<CommandName, () => Promise<Command>> = {
   plan: () => import('./plan.ts'),
   inspect: () => import('./inspect.ts'),
   status: () => import('./status.ts'),
+  alert: () => import('./alert.ts'),
   emulator: () => import('./emulator.ts'),
   invoke: () => import('./invoke.ts'),
   setup: () => import('./setup.ts'),

@@ -262,6 +262,27 @@ export const specs = {
       wrongUsage,
     ],
   },
+  alert: {
+    summary: 'send a test message through the channels of the alerts',
+    about:
+      'One message, marked as a test, through every channel of the config: everybody, the owners and the escalation. ' +
+      'At PagerDuty an incident is opened and resolved.',
+    options: {
+      config,
+      json,
+      test: { type: 'boolean', default: false, help: 'send it; without this only this help is shown' },
+      owner: { type: 'string', value: 'NAME', help: "only through this owner's channels" },
+    },
+    examples: [
+      ['cert-rotation alert --test', 'does every channel take messages?'],
+      ['cert-rotation alert --test --owner shop-team', "only that owner's"],
+    ],
+    exits: [
+      [0, 'every channel took it'],
+      [1, 'one did not'],
+      [2, 'wrong usage or config, or no channel'],
+    ],
+  },
   emulator: {
     summary: 'the embedded cloud on its own, on loopback, for any client',
     about: 'Prints one JSON line with its endpoints and ids when it is ready, and runs until Ctrl-C.',

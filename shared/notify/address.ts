@@ -67,12 +67,12 @@ function dotted(high: string | number, low: string | number): string {
   return `${h >> 8}.${h & 255}.${l >> 8}.${l & 255}`
 }
 
-export function privateAddressFailure(): Failure {
+export function privateAddressFailure(what: string): Failure {
   return new Failure({
     code: 'notify.private-address',
     kind: 'never',
-    message: "The webhook leads to an address of this machine, its network or the cloud's metadata service",
-    next: 'Set allowPrivateAddress: true on this channel if the receiver is yours; otherwise correct the URL.',
+    message: `The URL of ${what} leads to an address of this machine, its network or the cloud's metadata service`,
+    next: 'Set allowPrivateAddress: true beside it if the receiver is yours; otherwise correct the URL.',
   })
 }
 
@@ -88,12 +88,12 @@ export type Resolve = (
  * name cannot show one address to a check and another to the connection (DNS rebinding). One private address among
  * several is enough to refuse.
  */
-export function guardedLookup(resolve: Resolve = systemLookup as Resolve): LookupFunction {
+export function guardedLookup(what: string, resolve: Resolve = systemLookup as Resolve): LookupFunction {
   return (hostname, options, callback) => {
     resolve(hostname, { ...options, all: true }, (error, addresses) => {
       if (error !== null) return callback(error, '')
       if (addresses.some(({ address }) => isPrivateAddress(address)))
-        return callback(privateAddressFailure(), '')
+        return callback(privateAddressFailure(what), '')
       const [first] = addresses
       if (options.all === true || first === undefined) return callback(null, addresses)
       callback(null, first.address, first.family)

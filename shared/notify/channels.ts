@@ -19,6 +19,8 @@ export interface ChannelParts {
 
 export interface Channels {
   all: readonly Channel[]
+  /** Everybody who is told apart: `undefined` for whoever is not. */
+  audiences: readonly (string | undefined)[]
   /** Names of the channels that an audience of `digestsOf` is told by. */
   of(audience: string | undefined): readonly string[]
 }
@@ -41,6 +43,7 @@ export function createChannels(alerts: Config['alerts'], parts: ChannelParts): C
   const rest = everybody.length > 0 ? everybody : [...new Set([...owners.values()].flat())]
   return {
     all: [...all.values()],
+    audiences: [undefined, ...owners.keys(), ...(escalation.length > 0 ? ['escalation'] : [])],
     of: (audience) => {
       if (audience === 'escalation') return escalation
       const own = audience === undefined ? undefined : owners.get(audience)

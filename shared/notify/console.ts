@@ -7,7 +7,7 @@ export function createConsoleChannel(write: (text: string) => void): Channel {
     name: 'console',
     send(digest) {
       write(`${digestText(digest, 200_000)}\n`)
-      return Promise.resolve()
+      return Promise.resolve(undefined)
     },
   }
 }

@@ -10,7 +10,8 @@ import type { Digest } from '../watch/notice.ts'
 export interface Channel {
   /** Stable and safe to print: kind and a short digest of the target, never a webhook's URL. */
   readonly name: string
-  send(digest: Digest, signal: AbortSignal): Promise<void>
+  /** Resolves with the receiver's own words, where it has any. */
+  send(digest: Digest, signal: AbortSignal): Promise<string | undefined>
   /**
    * Whether the receiver's address is allowed, can be found and takes connections; nothing is sent. Fails as `send`
    * does. Absent where only a message shows it.

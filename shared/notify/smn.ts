@@ -1,3 +1,4 @@
+import { isRecord } from '../base/shape.ts'
 import type { HttpClient } from '../http/client.ts'
 import type { Digest } from '../watch/notice.ts'
 import { generic } from './formats/generic.ts'
@@ -26,7 +27,7 @@ export function createSmnChannel({ http, projectId, topicUrn, now }: SmnOptions)
   return {
     name: `smn ${topicUrn}`,
     async send(digest, signal) {
-      await http.request({
+      const { body } = await http.request({
         operation: `publish to topic ${topicUrn}`,
         method: 'POST',
         path: `/v2/${projectId}/notifications/topics/${topicUrn}/publish`,
@@ -39,6 +40,9 @@ export function createSmnChannel({ http, projectId, topicUrn, now }: SmnOptions)
         permission: 'smn:topic:publish',
         signal,
       })
+      const id =
+        isRecord(body) && typeof body.message_id === 'string' ? plain(body.message_id, 80) : undefined
+      return id && `message ${id}`
     },
   }
 }

@@ -47,7 +47,7 @@ export function createSmtpChannel(options: SmtpOptions): Channel {
         ...(options.tls === undefined ? {} : { tls: options.tls }),
       })
       try {
-        await transport.sendMail({
+        const sent = await transport.sendMail({
           from: options.from,
           to: [...options.to],
           subject: plain(`[cert-rotation] ${headline(digest)}`, 200),
@@ -58,6 +58,7 @@ export function createSmtpChannel(options: SmtpOptions): Channel {
           headers: { 'Auto-Submitted': 'auto-generated' },
           signal,
         })
+        return plain(sent.response, 80)
       } catch (thrown) {
         throw smtpFailure(name, options, thrown)
       } finally {

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
-import { Agent, type Dispatcher } from 'undici'
+import type { Dispatcher } from 'undici'
 import type { Clock } from '../base/clock.ts'
 import { Failure } from '../base/failure.ts'
 import { retryAfterMs } from '../base/retry-after.ts'
 import type { Secret } from '../base/secret.ts'
-import { guardedLookup, isPrivateAddress, privateAddressFailure, type Resolve } from './address.ts'
+import { guardedLookup, type Resolve } from './address.ts'
 import { dingtalk } from './formats/dingtalk.ts'
 import { feishu } from './formats/feishu.ts'
 import type { WebhookFormat, WebhookRequest, WebhookVerdict } from './formats/format.ts'
@@ -13,6 +13,7 @@ import { pagerduty } from './formats/pagerduty.ts'
 import { slack } from './formats/slack.ts'
 import { teams } from './formats/teams.ts'
 import { wecom } from './formats/wecom.ts'
+import { agentFor, exchange, type Outgoing, type Reply, scrubbed, targetOf } from './outgoing.ts'
 import type { Channel } from './port.ts'
 import { reach } from './reach.ts'
 import { plain } from './text.ts'
@@ -34,36 +35,44 @@ export interface WebhookOptions {
   resolve?: Resolve
 }
 
-const mostReplyBytes = 64 * 1024
-
 /** A channel that posts to a webhook. Never follows a redirect: the new target would not have been configured. */
 export function createWebhookChannel(options: WebhookOptions): Channel {
   const format: WebhookFormat = formats[options.format]
   const name = `${options.format} ${createHash('sha256').update(options.url.reveal()).digest('hex').slice(0, 8)}`
-  const call: Call = { name, format, options }
+  const outgoing: Outgoing = {
+    what: `channel ${name}`,
+    who: `${format.title}, channel ${name}`,
+    facts: { channel: name },
+    url: options.url,
+    secrets: options.secret ? [options.secret] : [],
+    allowPrivateAddress: options.allowPrivateAddress,
+    timeoutMs: options.timeoutMs,
+    resolve: options.resolve,
+  }
+  const call: Call = { name, format, options, outgoing }
+  const target = () => {
+    if (options.format === 'pagerduty' && options.secret === undefined) throw noRoutingKey(name)
+    return targetOf(outgoing)
+  }
 
   return {
     name,
     async reach(signal) {
-      const { hostname: host, port, protocol } = targetOf(call)
-      const lookup = options.allowPrivateAddress ? undefined : guardedLookup(options.resolve)
+      const { hostname: host, port, protocol } = target()
+      const lookup = options.allowPrivateAddress ? undefined : guardedLookup(outgoing.what, options.resolve)
       const { timeoutMs } = options
       const known = Number(port || (protocol === 'http:' ? 80 : 443))
       await reach({ channel: name, host, port: known, timeoutMs, lookup, signal })
     },
     async send(digest, signal) {
-      const target = targetOf(call)
+      const url = target()
       const requests = format.requests({ digest, now: options.clock.now(), secret: options.secret })
-      const agent = new Agent({
-        connections: 1,
-        connect: {
-          timeout: options.timeoutMs,
-          ...(options.allowPrivateAddress ? {} : { lookup: guardedLookup(options.resolve) }),
-        },
-      })
+      const agent = agentFor(outgoing)
       try {
+        let said = ''
         for (const [index, request] of requests.entries())
-          await post(call, agent, target, request, signal, index > 0)
+          said = await post(call, agent, url, request, signal, index > 0)
+        return said
       } finally {
         await agent.destroy()
       }
@@ -75,37 +84,17 @@ interface Call {
   name: string
   format: WebhookFormat
   options: WebhookOptions
+  outgoing: Outgoing
 }
 
-function targetOf({ name, options }: Call): URL {
-  let url: URL | undefined
-  try {
-    url = new URL(options.url.reveal())
-  } catch {
-    // The parser's own words would quote the URL.
-  }
-  const wanted = options.allowPrivateAddress ? ['https:', 'http:'] : ['https:']
-  if (url === undefined || !wanted.includes(url.protocol)) {
-    throw new Failure({
-      code: 'notify.bad-target',
-      kind: 'never',
-      message: `The URL of channel ${name} is not an ${wanted.map((scheme) => scheme.slice(0, -1)).join(' or ')} URL`,
-      next: 'Correct the webhook in rotation.yaml; it must start with https://.',
-      facts: { channel: name },
-    })
-  }
-  if (options.format === 'pagerduty' && options.secret === undefined) {
-    throw new Failure({
-      code: 'notify.bad-target',
-      kind: 'never',
-      message: `Channel ${name} has no routing key`,
-      next: 'Set secret: to the integration key of the PagerDuty service (Events API v2).',
-      facts: { channel: name },
-    })
-  }
-  // A literal address never reaches `lookup`.
-  if (!options.allowPrivateAddress && isPrivateAddress(url.hostname)) throw privateAddressFailure()
-  return url
+function noRoutingKey(name: string): Failure {
+  return new Failure({
+    code: 'notify.bad-target',
+    kind: 'never',
+    message: `Channel ${name} has no routing key`,
+    next: 'Set secret: to the integration key of the PagerDuty service (Events API v2).',
+    facts: { channel: name },
+  })
 }
 
 async function post(
@@ -116,45 +105,27 @@ async function post(
   signal: AbortSignal,
   /** A part of the message has been taken already. */
   begun: boolean,
-): Promise<void> {
+): Promise<string> {
   const url = new URL(target)
   for (const [key, value] of Object.entries(request.query ?? {})) url.searchParams.set(key, value)
-  const { timeoutMs } = call.options
-  const overall = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs * 2)])
-  let reply: Dispatcher.ResponseData
-  let text: string
-  try {
-    reply = await agent.request({
-      origin: url.origin,
-      path: `${url.pathname}${url.search}`,
-      method: 'POST',
-      headers: {
-        'content-type': 'application/json; charset=utf-8',
-        'user-agent': 'cert-rotation',
-        ...request.headers,
-      },
-      body: request.body,
-      headersTimeout: timeoutMs,
-      bodyTimeout: timeoutMs,
-      signal: overall,
-    })
-    text = await boundedText(reply)
-  } catch (thrown) {
-    throw transportFailure(call, target.host, thrown)
-  }
-  const verdict = judge(call.format, reply.statusCode, text)
+  const headers = { 'content-type': 'application/json; charset=utf-8', ...request.headers }
+  const reply = await exchange(call.outgoing, agent, url, signal, {
+    method: 'POST',
+    headers,
+    body: request.body,
+  })
+  const verdict = judge(call.format, reply.status, reply.text)
   if (!verdict.accepted) throw replyFailure(call, target.host, reply, verdict, begun)
+  return scrubbed(call.outgoing, `${reply.status} ${saidIn(reply.text)}`.trim())
 }
 
-async function boundedText(reply: Dispatcher.ResponseData): Promise<string> {
-  const chunks: Buffer[] = []
-  let size = 0
-  for await (const chunk of reply.body) {
-    size += (chunk as Buffer).length
-    if (size > mostReplyBytes) break
-    chunks.push(chunk as Buffer)
-  }
-  return Buffer.concat(chunks).toString('utf8')
+/** The service's own words in a reply that says yes. */
+function saidIn(text: string): string {
+  const reply = parsed(text)
+  if (typeof reply === 'string') return plain(reply, 80)
+  const { message, errmsg, msg } = (reply ?? {}) as Record<string, unknown>
+  const words = [message, errmsg, msg].find((one) => typeof one === 'string')
+  return plain(words ?? '', 80)
 }
 
 function judge(format: WebhookFormat, status: number, text: string): WebhookVerdict {
@@ -172,41 +143,17 @@ function parsed(text: string): unknown {
   }
 }
 
-/** Sentences are ours, with the host and nothing else of the URL: what undici or a receiver says may quote it all. */
-function transportFailure({ name, format }: Call, host: string, thrown: unknown): Failure {
-  const inner = thrown instanceof Error && thrown.cause instanceof Failure ? thrown.cause : thrown
-  if (inner instanceof Failure) return inner
-  const code = codeOf(thrown)
-  const late = /TIMEOUT|ABORT/i.test(code)
-  return new Failure({
-    code: late ? 'notify.timeout' : 'notify.unreachable',
-    kind: 'later',
-    message: late
-      ? `${host} (${format.title}, channel ${name}) did not answer in time`
-      : `Cannot reach ${host} (${format.title}, channel ${name}): ${code}`,
-    next: 'Check the network of the function if this goes on.',
-    facts: { channel: name, host, cause: code },
-    effect: 'unknown',
-  })
-}
-
-function codeOf(thrown: unknown): string {
-  const { code, name } = thrown as { code?: unknown; name?: unknown }
-  const label = typeof code === 'string' ? code : typeof name === 'string' ? name : 'unknown error'
-  return plain(label, 60)
-}
-
 function replyFailure(
-  { name, format, options }: Call,
+  { name, format, options, outgoing }: Call,
   host: string,
-  reply: Dispatcher.ResponseData,
+  reply: Reply,
   verdict: WebhookVerdict & { accepted: false },
   begun: boolean,
 ): Failure {
-  const said = scrub(plain(verdict.text ?? '', 200), options)
-  const code = verdict.code ?? String(reply.statusCode)
-  const redirected = reply.statusCode >= 300 && reply.statusCode < 400
-  const throttled = reply.statusCode === 429
+  const said = scrubbed(outgoing, plain(verdict.text ?? '', 200))
+  const code = verdict.code ?? String(reply.status)
+  const redirected = reply.status >= 300 && reply.status < 400
+  const throttled = reply.status === 429
   const retryAfter = retryAfterMs(reply.headers['retry-after'], options.clock.now())
   return new Failure({
     code: throttled ? 'notify.throttled' : verdict.kind === 'later' ? 'notify.unavailable' : 'notify.refused',
@@ -217,16 +164,9 @@ function replyFailure(
       : verdict.kind === 'later'
         ? 'See what the service says about it if this goes on.'
         : 'Check the webhook URL and its secret in rotation.yaml; the receiver may have been removed.',
-    facts: { channel: name, host, status: reply.statusCode, errorCode: code },
+    facts: { channel: name, host, status: reply.status, errorCode: code },
     // 503 says that it was not taken; a gateway that says 502 or 504 does not know.
-    effect: begun || (reply.statusCode >= 500 && reply.statusCode !== 503) ? 'unknown' : 'none',
+    effect: begun || (reply.status >= 500 && reply.status !== 503) ? 'unknown' : 'none',
     ...(retryAfter === undefined ? {} : { retryAfterMs: retryAfter }),
   })
-}
-
-function scrub(text: string, { url, secret }: WebhookOptions): string {
-  const parts = [url.reveal(), secret?.reveal(), ...url.reveal().split(/[/?&=]/)].filter(
-    (part): part is string => part !== undefined && part.length >= 8,
-  )
-  return parts.reduce((clean, part) => clean.replaceAll(part, '[secret]'), text)
 }

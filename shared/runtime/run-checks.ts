@@ -19,7 +19,7 @@ import {
 import { unreadableStore, versionedStore, writableStore } from '../health/store.ts'
 import { findProjectId } from '../http/auth.ts'
 import type { Channel } from '../notify/port.ts'
-import { testDigest } from '../notify/test-digest.ts'
+import { testDigest } from '../notify/test-message.ts'
 import { readState } from '../rotation/journal.ts'
 import { gatewayKey } from '../rotation/look.ts'
 import { inParallel } from '../rotation/parallel.ts'
@@ -281,15 +281,15 @@ async function channels({ wiring, parties, options, id }: Look): Promise<HealthC
 
 async function channelCheck(
   channel: Channel,
-  send: ((channel: Channel) => Promise<void>) | undefined,
+  send: ((channel: Channel) => Promise<string | undefined>) | undefined,
   signal: AbortSignal,
 ): Promise<HealthCheck> {
   const { passed, failure } = linesOf('alerts')
   const { name } = channel
   try {
     if (send) {
-      await send(channel)
-      return passed(name, 'took a test message')
+      const said = await send(channel)
+      return passed(name, `took a test message${said ? `: ${said}` : ''}`)
     }
     await channel.reach?.(signal)
     const reached = channel.reach ? 'can be reached; ' : ''

@@ -68,7 +68,7 @@ function titleOf(notice: Notice, now: Date): string {
     case 'timer did not run':
       return `The timer has not run since ${instantText(notice.lastTick)}`
     case 'test':
-      return 'A test message: nothing is wrong'
+      return 'TEST: this is a test message, nothing is wrong'
     case 'solved':
       return `${name === '' ? notice.where.join(', ') : name}: solved (${notice.of})`
   }
@@ -142,7 +142,9 @@ function details(notice: Notice): string[] {
     case 'timer did not run':
       return [`That is ${durationText(notice.lateMs)} later than expected.`]
     case 'test':
-      return ['Somebody wants to see whether messages arrive here (cert-rotation doctor --send).']
+      return [
+        'Somebody wants to see whether messages arrive here (cert-rotation alert --test, or doctor --send).',
+      ]
     case 'solved':
       return [`It was told ${instantText(notice.toldAt)}.`]
   }

@@ -369,7 +369,7 @@ describe('doctor and the alerts', () => {
     expect(quiet.text).toMatch(/^alerts ✓ generic \w+: can be reached; not proven: that it takes a message/m)
     expect(receiver.hits).toEqual([])
     const sent = await doctor(change, '--send')
-    expect(sent.text).toMatch(/^alerts ✓ generic \w+: took a test message$/m)
+    expect(sent.text).toMatch(/^alerts ✓ generic \w+: took a test message: 20\d/m)
     expect(receiver.hits).toEqual(['POST /'])
   })
 })

@@ -278,7 +278,7 @@ test('one channel that fails or hangs holds up no other, and nothing is thrown',
     channel('good', (what) => {
       sent.push(what.id)
       if (sent.length === 2) controller.abort()
-      return Promise.resolve()
+      return Promise.resolve(undefined)
     }),
     channel('bad', () =>
       Promise.reject(

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest'
-import { guardedLookup, isPrivateAddress } from '../../shared/notify/address.ts'
+import { guardedLookup, isPrivateAddress, type Resolve } from '../../shared/notify/address.ts'
 import { channel, digest, expiry, never, receiver } from './support.ts'
 
 let server: Awaited<ReturnType<typeof receiver>> | undefined
@@ -60,7 +60,7 @@ describe('a webhook that leads to this machine, its network or the metadata serv
     server = await receiver((_, response) => response.end('ok'))
     const { port } = server
     let asked = 0
-    const resolve: Parameters<typeof guardedLookup>[0] = (_host, _options, callback) => {
+    const resolve: Resolve = (_host, _options, callback) => {
       asked++
       callback(null, [{ address: '127.0.0.1', family: 4 }])
     }
@@ -87,7 +87,7 @@ describe('a webhook that leads to this machine, its network or the metadata serv
   })
 
   test('and so is one private address among several', () => {
-    const lookup = guardedLookup((_h, _o, callback) =>
+    const lookup = guardedLookup('channel x', (_h, _o, callback) =>
       callback(null, [
         { address: '1.1.1.1', family: 4 },
         { address: '10.0.0.1', family: 4 },
