@@ -118,6 +118,8 @@ export function renderReport(report: JobReport, color: boolean, width = 100): st
       `${paint('yellow', '…')} ${report.stopped ? 'Stopped before' : 'The time did not suffice for'} ${job}: ${some}; the next tick goes on.`,
     )
   }
+  const because = report.heartbeat?.because
+  if (because !== undefined) lines.push(`${paint('yellow', '!')} No heartbeat was sent: ${because}`)
   lines.push(...renderCritical(report.critical ?? [], paint, width))
   if (lines.length === 0) lines.push('Nothing to do: nothing lies in incoming/.')
   return `${lines.join('\n')}\n`

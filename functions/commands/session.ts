@@ -152,13 +152,13 @@ export async function openWith(config: Config, options: CommonOptions): Promise<
 function told(command: string, report: JobReport, options: CommonOptions): { status: number; text: string } {
   const status = exitStatus(report)
   if (options.json) {
-    const { renewals, notLookedAt } = report
+    const { renewals, notLookedAt, heartbeat } = report
     const failures = report.failures.map(({ certificate, failure, mayPass }) => ({
       ...(certificate ? { certificate } : {}),
       ...(mayPass ? { mayPass } : {}),
       ...failure.toJSON(),
     }))
-    const text = `${JSON.stringify({ command, exitStatus: status, ...(renewals ? { renewals } : {}), ...(notLookedAt ? { notLookedAt } : {}), outcomes: report.outcomes, failures, critical: report.critical ?? [] })}\n`
+    const text = `${JSON.stringify({ command, exitStatus: status, ...(renewals ? { renewals } : {}), ...(notLookedAt ? { notLookedAt } : {}), ...(heartbeat ? { heartbeat } : {}), outcomes: report.outcomes, failures, critical: report.critical ?? [] })}\n`
     return { status, text }
   }
   if (options.quiet && status === 0) return { status, text: '' }

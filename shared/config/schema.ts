@@ -258,6 +258,13 @@ export const configSchema = z.strictObject({
   store,
   certificates: z.record(z.string().regex(CERTIFICATE_NAME), certificate).default({}),
   alerts: alerts.prefault({}),
+  heartbeat: z
+    .strictObject({
+      url: secret.describe('Gets a GET; a monitor raises the alarm when it stops'),
+      allowPrivateAddress: z.boolean().default(false),
+    })
+    .optional()
+    .describe('Sent after each tick that looked at everything and could tell everybody, and after no other'),
   concurrency: z.number().int().min(1).max(64).default(8).describe('Domains in flight at a gateway'),
   requestTimeout: duration.default(durationMs('10s')),
   servedWithin: duration

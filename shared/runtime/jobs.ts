@@ -31,8 +31,17 @@ export interface JobReport {
   critical?: CriticalFinding[]
   /** What `doctor` was asked for. */
   health?: HealthReport
+  /** Of a tick, where a heartbeat is configured. */
+  heartbeat?: Heartbeat
   /** Certificates that have had their turn and have more in `incoming/`. */
   more?: string[]
+}
+
+/** One that could not be sent is a failure of its own. */
+export interface Heartbeat {
+  sent: boolean
+  /** Why it was held back: nobody is to be calm. */
+  because?: string
 }
 
 /** Certificates side by side; each has its own lease and state file. */

@@ -11,6 +11,7 @@ import type { Wiring } from '../wire/cloud.ts'
 import { StoppedByPerson } from './context.ts'
 import { criticalIn } from './critical.ts'
 import { gather } from './gather.ts'
+import { beat, type Watched } from './heartbeat.ts'
 import { CERTIFICATES_AT_ONCE, type JobReport, notLookedAt, rotateUploads } from './jobs.ts'
 import { notSeen } from './not-seen.ts'
 import { publish } from './publish.ts'
@@ -33,6 +34,7 @@ export async function tick(wiring: Wiring, parties: Parties, asked?: readonly st
   const jobs = chosen(asked)
   const report: TickReport = { outcomes: [], failures: [], renewals: [] }
   const work: Work = { known: undefined, job: undefined }
+  let watched: Watched | undefined
   if (!jobs.has('watch')) await workThrough(wiring, parties, jobs, report, work)
   else
     await workThenTell(
@@ -43,17 +45,18 @@ export async function tick(wiring: Wiring, parties: Parties, asked?: readonly st
           parties.log.warn(`people are told while ${work.job} is still under way`, { job: work.job })
           notLookedAt(report, work.job, ['still under way'])
         }
-        if (!parties.deadline.signal.aborted) await watchAndTell(wiring, parties, report, work.known)
+        if (!parties.deadline.signal.aborted)
+          watched = await watchAndTell(wiring, parties, report, work.known)
       },
     )
   if (parties.deadline.signal.reason instanceof StoppedByPerson) {
     const told = report.status && !report.stopped
     if (jobs.has('watch') && !told) notLookedAt(report, 'watch', ['telling people'])
     report.stopped = true
-    return report
-  }
-  for (const { job, names } of report.notLookedAt ?? [])
-    parties.log.warn(`the time did not suffice for ${job}: ${names.length} not looked at`, { job, names })
+  } else
+    for (const { job, names } of report.notLookedAt ?? [])
+      parties.log.warn(`the time did not suffice for ${job}: ${names.length} not looked at`, { job, names })
+  if (jobs.has('watch')) await beat(wiring, parties, report, watched)
   return report
 }
 
@@ -108,7 +111,7 @@ async function watchAndTell(
   parties: Parties,
   report: TickReport,
   renewals: Map<string, RenewalFacts> | undefined,
-): Promise<void> {
+): Promise<Watched | undefined> {
   const failed = (failure: Failure, mayPass = false) => {
     // What is to be told is kept for the next tick; that a person wanted no more of it now is nobody's failure.
     if (parties.deadline.signal.reason instanceof StoppedByPerson) {
@@ -135,8 +138,14 @@ async function watchAndTell(
       public: wiring.config.status.public,
     })
     report.critical = criticalIn(report.status)
+    return {
+      toldHere: told.standing !== undefined,
+      unread: gathered.unread ?? [],
+      failedBefore: gathered.lastTick?.heartbeatFailed === true,
+    }
   } catch (thrown) {
     failed(notTold(asFailure(thrown)))
+    return undefined
   }
 }
 

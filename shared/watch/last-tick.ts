@@ -10,6 +10,8 @@ export interface LastTick {
   everyMs?: number
   /** Domains that it had no time to look at (`lookKey`): the next tick begins with them. */
   notLookedAt?: string[]
+  /** Its heartbeat could not be sent. */
+  heartbeatFailed?: true
 }
 
 /** A list that is longer than this helps nobody: the next tick looks at the first of them. */
@@ -28,6 +30,7 @@ export function readLastTick(text: string | undefined): LastTick | undefined {
     at: value.at,
     ...(everyMs === undefined ? {} : { everyMs }),
     ...(notLookedAt.length === 0 ? {} : { notLookedAt }),
+    ...(value.heartbeatFailed === true ? { heartbeatFailed: true } : {}),
   }
 }
 

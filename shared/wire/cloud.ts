@@ -74,6 +74,8 @@ export interface Wiring {
   http(service: ServiceName): HttpClient
   /** Who is told, as configured; loaded when somebody may be told. */
   channels(): Promise<Channels>
+  /** Tells the monitor that all was looked at and told; undefined where none is configured. Fails with `notify.*`. */
+  heartbeat: ((signal: AbortSignal) => Promise<void>) | undefined
   /** Another bucket with the store's credentials and endpoint (HTTP-01); a directory store keeps it as a folder. */
   openBucket(bucket: string): Store
   endpoints: Endpoints | undefined
@@ -190,6 +192,12 @@ export async function openWiring(options: WiringOptions): Promise<Wiring> {
       const write = options.write ?? (() => {})
       return createChannels(config.alerts, { clock, timeoutMs: config.requestTimeout, smn, write })
     },
+    heartbeat:
+      config.heartbeat &&
+      (async (signal) => {
+        const { sendHeartbeat } = await import('../notify/heartbeat.ts')
+        await sendHeartbeat({ ...config.heartbeat!, timeoutMs: config.requestTimeout }, signal)
+      }),
     openBucket: (bucket) =>
       config.store.directory === undefined
         ? openStore({ ...options, config: { ...config, store: { ...config.store, bucket } } })
