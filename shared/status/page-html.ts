@@ -19,3 +19,29 @@ export function jsonForScript(value: unknown): string {
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
   )
 }
+
+/** What the page's script makes of an instant: `12 days ago`, `12 days left`, or the same behind a sentence's date. */
+export type MomentForm = 'ago' | 'left' | ', ' | ' ('
+
+/**
+ * A page is read long after it was written: how long ago something was is reckoned by its script, and without script
+ * there stands what never gets old.
+ */
+export function moment(instant: string, form: MomentForm, otherwise: string): string {
+  return html`<time datetime="${instant}" data-as="${form}">${otherwise}</time>`
+}
+
+const DISTANCE = '(?:in \\d+ [a-z]+|\\d+ [a-z]+ ago|just now)'
+const AGED = new RegExp(
+  `(\\d{4}-\\d\\d-\\d\\d) (\\d\\d:\\d\\d) UTC(?:(, )${DISTANCE}| \\(${DISTANCE}\\))`,
+  'g',
+)
+
+/** A sentence of ours, escaped; distances from the instants in it are left to the script. */
+export function sentence(text: string): string {
+  return escapeHtml(text).replace(
+    AGED,
+    (_, date: string, time: string, form: MomentForm = ' (') =>
+      `${date} ${time} UTC${moment(`${date}T${time}:00Z`, form, '')}`,
+  )
+}

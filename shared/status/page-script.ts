@@ -270,8 +270,27 @@ export const pageScript = String.raw`
     document.getElementById('age').textContent = old < 60000 ? 'just now' : span(old) + ' ago'
     document.getElementById('stale').hidden = old < 2 * every + 900000
   }
-  age()
-  setInterval(age, 30000)
+
+  // What was said when the page was written is reckoned anew: rounded down, in the largest unit of which there are two.
+  var units = [[86400000, ' days'], [3600000, ' hours'], [60000, ' minutes'], [1000, ' seconds']]
+  function distance(ms) {
+    var unit = units.find(function (one) { return Math.abs(ms) >= 2 * one[0] })
+    return unit ? Math.floor(Math.abs(ms) / unit[0]) + unit[1] : '1 second'
+  }
+  var moments = Array.prototype.slice.call(document.querySelectorAll('time[data-as]'))
+  function reckon() {
+    age()
+    moments.forEach(function (node) {
+      var away = Date.parse(node.getAttribute('datetime')) - Date.now()
+      var form = node.getAttribute('data-as')
+      var text = Math.abs(away) < 1000 ? 'just now' : away < 0 ? distance(away) + ' ago' : 'in ' + distance(away)
+      if (form === 'left') text = away < 0 ? 'ended ' + distance(away) + ' ago' : distance(away) + ' left'
+      else if (form !== 'ago') text = form + text + (form === ' (' ? ')' : '')
+      if (node.textContent !== text) node.textContent = text
+    })
+  }
+  reckon()
+  setInterval(reckon, 30000)
   apply()
   byHash()
 })()

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import type { HealthCheck } from '../health/port.ts'
-import { countText, durationText, instantText, relativeText } from '../watch/words.ts'
+import { countText, instantText } from '../watch/words.ts'
 import type { CertificateStatus, StatusModel } from './model.ts'
-import { html, jsonForScript } from './page-html.ts'
+import { html, jsonForScript, moment, sentence } from './page-html.ts'
 import { pageScript } from './page-script.ts'
 import { pageStyle } from './page-style.ts'
 import { timeline } from './page-timeline.ts'
@@ -100,7 +100,7 @@ function sideNotes({ quotas, unread, misplaced = [], channels }: StatusModel): s
     }),
   ]
   if (notes.length === 0) return ''
-  return `<ul class="side">${notes.map((note) => html`<li>${note}</li>`).join('')}</ul>`
+  return `<ul class="side">${notes.map((note) => `<li>${sentence(note)}</li>`).join('')}</ul>`
 }
 
 const healthMarks = {
@@ -125,7 +125,7 @@ function toolHealth({ health }: StatusModel): string {
   const lines = urgent.slice(0, MOST_CHECKS).map(({ group, about, result: own, message, next: help }) => {
     const [tone, word] = healthMarks[own]
     const act = help === undefined ? '' : html`<span class="soft">${help}</span>`
-    return `${html`<li><span class="dot ${tone}"></span><span class="sr">${word}: </span><span class="soft">${group}</span><span><b>${about}</b> ${message}`}${act === '' ? '' : `<br>${act}`}</span></li>`
+    return `${html`<li><span class="dot ${tone}"></span><span class="sr">${word}: </span><span class="soft">${group}</span><span><b>${about}</b> `}${sentence(message)}${act === '' ? '' : `<br>${act}`}</span></li>`
   })
   const more = urgent.length - lines.length
   const rest = more > 0 ? html`<p class="soft">… and ${number(more)} more in status.json</p>` : ''
@@ -177,7 +177,7 @@ function row(certificate: CertificateStatus, now: Date): string {
   const second =
     problem === undefined
       ? html`<span class="soft">${leaf?.commonName ?? 'nothing seen yet'}</span>`
-      : html`<span class="t ${problem.severity}">${withoutName(problem.title, name, leaf?.commonName)}</span>`
+      : `${html`<span class="t ${problem.severity}">`}${sentence(withoutName(problem.title, name, leaf?.commonName))}</span>`
   const tag = certificate.managed ? '' : '<small class="tag">found</small>'
   const snoozed = certificate.snoozeUntil === undefined ? '' : html`<small class="tag">snoozed</small>`
   const served = domains.length === 0 ? '–' : `${domainsAsExpected}/${domains.length}`
@@ -188,19 +188,21 @@ function row(certificate: CertificateStatus, now: Date): string {
 <span class="cell"><span class="${short}">${served}</span><span class="soft">served</span></span>`}${left(certificate)}${next(certificate, now)}${
     last === undefined
       ? html`<span class="cell c-last"><span class="soft">${certificate.managed ? 'never rotated' : 'not ours'}</span></span>`
-      : html`<span class="cell c-last"><span>${last.status}</span><span class="soft">${relativeText(last.at, now)}</span></span>`
+      : `${html`<span class="cell c-last"><span>${last.status}</span><span class="soft">`}${moment(last.at, 'ago', dayOf(last.at))}</span></span>`
   }</summary><div class="body">${problems.map(problemBox).join('')}</div></details></li>`
 }
 
 function left({ leaf, health }: CertificateStatus): string {
   if (leaf === undefined) return '<span class="cell c-left"><span class="soft">not seen</span></span>'
   const over = leaf.secondsLeft < 0
-  const words = over
-    ? `ended ${durationText(leaf.secondsLeft * 1_000)} ago`
-    : `${durationText(leaf.secondsLeft * 1_000)} left`
+  const words = moment(leaf.notAfter, 'left', `${over ? 'ended' : 'until'} ${dayOf(leaf.notAfter)}`)
   const tone = over ? 'critical' : health
   const width = (leaf.shareLeft * 100).toFixed(1)
-  return html`<span class="cell c-left"><span class="left ${over || leaf.shareLeft < 0.34 ? tone : ''}">${words}</span><svg class="bar" viewBox="0 0 100 5" preserveAspectRatio="none" aria-hidden="true"><rect class="track" width="100" height="5"/><rect class="f-${tone}" width="${width}" height="5"/></svg></span>`
+  return `${html`<span class="cell c-left"><span class="left ${over || leaf.shareLeft < 0.34 ? tone : ''}">`}${words}${html`</span><svg class="bar" viewBox="0 0 100 5" preserveAspectRatio="none" aria-hidden="true"><rect class="track" width="100" height="5"/><rect class="f-${tone}" width="${width}" height="5"/></svg></span>`}`
+}
+
+function dayOf(instant: string): string {
+  return instantText(instant).slice(0, 10)
 }
 
 function next({ next: { act, at } }: CertificateStatus, now: Date): string {
@@ -214,8 +216,10 @@ function next({ next: { act, at } }: CertificateStatus, now: Date): string {
 }
 
 function problemBox({ severity, title, lines }: CertificateStatus['problems'][number]): string {
-  const facts = lines.map(({ label, value }) => html`<dt>${label}</dt><dd>${value}</dd>`).join('')
-  return `${html`<div class="problem ${severity}"><h3>${title}</h3>`}<dl>${facts}</dl></div>`
+  const facts = lines
+    .map(({ label, value }) => `${html`<dt>${label}</dt>`}<dd>${sentence(value)}</dd>`)
+    .join('')
+  return `${html`<div class="problem ${severity}">`}<h3>${sentence(title)}</h3><dl>${facts}</dl></div>`
 }
 
 function withoutName(title: string, name: string, commonName: string | undefined): string {

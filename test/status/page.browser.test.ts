@@ -234,6 +234,26 @@ describe.skipIf(executable === undefined)('the status page in Chromium', () => {
     await Promise.all([fresh.context().close(), old.context().close()])
   })
 
+  test('how long ago and how long yet are reckoned when the page is read, and without script dates stand there', async () => {
+    const model = smallModel(new Date(Date.now() - 3 * 86_400_000 - 60_000))
+    const rows = async (page: Page) =>
+      (await page.locator('#rows > li summary').allTextContents()).join('\n').replace(/\s+/g, ' ')
+    const read = await open('ages', model)
+    const live = await rows(read)
+    // Ten days, twelve hours, thirteen days and two hours from when it was written.
+    expect(live).toMatch(/29 days left/)
+    expect(live).toMatch(/ended 2 days ago/)
+    expect(live).toMatch(/rolled back ?3 days ago/)
+    expect(live).toMatch(/rotated ?16 days ago/)
+    expect(live).toMatch(/UTC, 2 days ago/)
+    const still = await rows(await open('ages-noscript', model, { javaScriptEnabled: false }))
+    const shop = model.certificates.find(({ name }) => name === 'shop')
+    expect(still).toContain(`until ${shop?.leaf?.notAfter.slice(0, 10)}`)
+    expect(still).toContain(`rotated${shop?.rotations[0]?.at.slice(0, 10)}`)
+    expect(still).not.toMatch(/\d (days|hours) (ago|left)|in \d+ (days|hours)/)
+    await read.context().close()
+  })
+
   test('without script the overview and everything that is wrong can be read', async () => {
     const page = await open('noscript', smallModel(new Date()), { javaScriptEnabled: false })
     await page.locator('#rows > li summary').first().click()
