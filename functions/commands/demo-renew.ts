@@ -10,8 +10,8 @@ import { tick } from '../../shared/runtime/tick.ts'
 import type { Wiring } from '../../shared/wire/cloud.ts'
 import { configOf, instancesOf, onStage, openDemo, renderServed, say, shopDomains } from './demo-stage.ts'
 import { EdgeWatch } from './edge-watch.ts'
-import { painter, renderProgress, renderReport } from './render.ts'
-import { useColor } from './session.ts'
+import { painter, renderReport } from './render.ts'
+import { columnsOf, terminalProgress, useColor } from './session.ts'
 
 /** What the embedded cloud takes to make a new binding visible, while the demo runs. */
 const VISIBILITY_DELAY_MS = 1_500
@@ -59,10 +59,10 @@ async function play(
   const paint = painter(color)
   const { apig, roma } = shopDomains
   const watch = new EdgeWatch([...apig, ...roma], emulator.tls)
-  const show = renderProgress(color)
+  const progress = terminalProgress('   ')
   const parties = wiring.parties({
     deadline: noDeadline(signal),
-    progress: (event) => process.stdout.write(`   ${show(event)}`),
+    progress: (event) => progress.show(event),
   })
   try {
     say(paint('bold', 'cert-rotation renewal demo: all of it on this machine, no account, nothing leaves it'))
@@ -75,8 +75,9 @@ async function play(
     say('2. One tick of the timer: order, challenge, certificate, rotation.')
     say()
     const report = await tick(wiring, parties)
+    progress.end()
     say()
-    say(renderReport(report, color))
+    say(renderReport(report, color, columnsOf(process.stdout)))
     if (signal.aborted) return exitStatus(report)
     const watched = await watch.stop()
     say('3. What a TLS client was served:')
@@ -86,7 +87,7 @@ async function play(
     say('4. A second tick:')
     say()
     const second = await tick(wiring, parties)
-    say(`   ${renderReport(second, color).trimEnd()}`)
+    say(`   ${renderReport(second, color, columnsOf(process.stdout)).trimEnd()}`)
     const orders = pebble.logLines.filter((line) => line.includes('Added order ')).length
     say(`   Orders that Pebble has seen in all: ${orders}.`)
     return Math.max(exitStatus(report), exitStatus(second))

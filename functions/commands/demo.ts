@@ -17,8 +17,8 @@ import {
   shopDomains,
 } from './demo-stage.ts'
 import { EdgeWatch } from './edge-watch.ts'
-import { painter, renderProgress, renderReport } from './render.ts'
-import { useColor } from './session.ts'
+import { painter, renderReport } from './render.ts'
+import { columnsOf, terminalProgress, useColor } from './session.ts'
 import { readArguments, UsageError } from './usage.ts'
 
 interface Scene extends Domains {
@@ -65,14 +65,15 @@ async function play(scene: Scene, emulator: Emulator, folder: string, signal: Ab
     say('2. A new bundle is dropped into incoming/demo/: fullchain.pem and privkey.pem.')
     say('3. The rotation; every line is a call to a gateway or a TLS handshake:')
     say()
-    const show = renderProgress(useColor(process.stdout))
+    const progress = terminalProgress('   ')
     const parties = wiring.parties({
       deadline: noDeadline(signal),
-      progress: (event) => process.stdout.write(`   ${show(event)}`),
+      progress: (event) => progress.show(event),
     })
     const report = await rotateUploads(wiring, parties, { names: ['demo'], byPerson: true })
+    progress.end()
     say()
-    say(renderReport(report, useColor(process.stdout)))
+    say(renderReport(report, useColor(process.stdout), columnsOf(process.stdout)))
     const domains = await watch.stop()
     say('4. What a TLS client was served:')
     say()

@@ -14,7 +14,8 @@ import { noDeadline, StoppedByPerson } from '../../shared/runtime/context.ts'
 import { exitStatus, type JobReport } from '../../shared/runtime/jobs.ts'
 import { createLog, type LogLevel, terminalDestination } from '../../shared/runtime/logger.ts'
 import { openWiring, type Wiring } from '../../shared/wire/cloud.ts'
-import { renderProgress, renderReport } from './render.ts'
+import { Progress } from './progress.ts'
+import { renderReport } from './render.ts'
 
 export interface CommonOptions {
   config: string
@@ -26,6 +27,8 @@ export interface Session {
   wiring: Wiring
   parties: Parties
   log: Log
+  /** What is shown while a job runs; `end` it before anything else is printed. */
+  progress: Progress | undefined
   /** Prints what came of a job, as people or programs read it, and returns the exit status. */
   tell(command: string, report: JobReport): number
   /** Tells what the log holds of failures and `shown`, the output of the command, does not. */
@@ -40,16 +43,29 @@ export const useColor = (stream: NodeJS.WriteStream): boolean =>
 export const columnsOf = (stream: NodeJS.WriteStream): number =>
   stream.columns || Number(process.env.COLUMNS) || 80
 
+export function terminalProgress(indent = ''): Progress {
+  const { stdout } = process
+  return new Progress({
+    write: (text) => void stdout.write(text),
+    clock: systemClock,
+    color: useColor(stdout),
+    columns: () => (stdout.isTTY ? columnsOf(stdout) : undefined),
+    indent,
+  })
+}
+
+const toOutput = (text: string) => void process.stdout.write(text)
+const toError = (text: string) => void process.stderr.write(text)
+
 /** Logs go to standard error: JSON lines with `--json`, else short lines. */
 export function terminalLog(options: CommonOptions): Log {
-  return openLog(options, false).log
+  return openLog(options, false, toError).log
 }
 
 /** `reports`: what has failed is held back for a report that tells it, until `tellRest`. */
-function openLog(options: CommonOptions, reports: boolean) {
+function openLog(options: CommonOptions, reports: boolean, write: (text: string) => void) {
   const level = (process.env.LOG_LEVEL ??
     (options.json ? 'info' : options.quiet ? 'error' : 'warn')) as LogLevel
-  const write = (text: string) => process.stderr.write(text)
   if (options.json) return { log: createLog(level, { write }), tellRest() {} }
   const terminal = terminalDestination(write, useColor(process.stderr), reports)
   return { log: createLog(level, terminal), tellRest: (report?: string) => terminal.tellRest(report) }
@@ -105,11 +121,13 @@ export async function openSession(options: CommonOptions): Promise<Session> {
 
 /** With a config that was read before, whatever its store's folder is. */
 export async function openWith(config: Config, options: CommonOptions): Promise<Session> {
-  const { log, tellRest } = openLog(options, true)
+  const progress = options.json || options.quiet ? undefined : terminalProgress()
+  const say = progress?.above(toError) ?? toError
+  const { log, tellRest } = openLog(options, true, say)
   const controller = new AbortController()
   const stop = () => {
     if (controller.signal.aborted) process.exit(130)
-    process.stderr.write('Stopping after the step that is under way; press Ctrl-C again to stop at once.\n')
+    say('Stopping after the step that is under way; press Ctrl-C again to stop at once.\n')
     controller.abort(new StoppedByPerson())
   }
   process.on('SIGINT', stop)
@@ -120,22 +138,24 @@ export async function openWith(config: Config, options: CommonOptions): Promise<
     clock: systemClock,
     random: Math.random,
     log,
-    write: (text) => void (options.json ? process.stderr : process.stdout).write(text),
+    write: options.json ? toError : (progress?.above(toOutput) ?? toOutput),
     owner: `${hostname()} process ${process.pid} ${randomBytes(3).toString('hex')}`,
   })
-  const show = options.json || options.quiet ? undefined : renderProgress(useColor(process.stdout))
   const parties = wiring.parties({
     deadline: noDeadline(controller.signal),
-    ...(show ? { progress: (event) => process.stdout.write(show(event)) } : {}),
+    ...(progress ? { progress: (event) => progress.show(event) } : {}),
   })
   return {
     wiring,
     parties,
     log,
+    progress,
     tell(command, report) {
+      progress?.end()
       const { status, text } = told(command, report, options)
       process.stdout.write(text)
-      tellRest(text)
+      // Said once for many domains, and without the host that it begins with, it stands there all the same.
+      tellRest([text, ...(text === '' ? [] : failuresIn(report))].join('\n'))
       return status
     },
     tellRest,
@@ -163,4 +183,12 @@ function told(command: string, report: JobReport, options: CommonOptions): { sta
   }
   if (options.quiet && status === 0) return { status, text: '' }
   return { status, text: renderReport(report, useColor(process.stdout), columnsOf(process.stdout)) }
+}
+
+function failuresIn({ outcomes }: JobReport): string[] {
+  return outcomes.flatMap(({ failures, domains, pushed }) =>
+    [...failures, ...[...domains, ...pushed].flatMap(({ failure }) => failure ?? [])].map(
+      ({ message }) => message,
+    ),
+  )
 }

@@ -29,6 +29,7 @@ export async function run(args: string[]): Promise<number> {
   const { signal } = parties.deadline
   const page = await serveStatus(wiring.store, port)
   const say = (command: string, report: JobReport) => {
+    session.progress?.end()
     if (!values.json && !(values.quiet && exitStatus(report) === 0))
       process.stdout.write(`${systemClock.now().toISOString().slice(11, 19)} ${command}\n`)
     return session.tell(command, report)

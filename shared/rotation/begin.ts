@@ -30,6 +30,7 @@ export async function beginRun(
     material: materialOf(bundle),
     views: new Map(views.map((view) => [view.key, view])),
     times: new CallTimes(),
+    handshakes: { made: 0, refused: 0 },
     troubles: new Map(
       views.flatMap(({ key, missing }) => missing.map(({ asked, failure }) => [`${key}/${asked}`, failure])),
     ),

@@ -29,6 +29,7 @@ export interface OutcomeInit {
   domains?: DomainOutcome[]
   gateways?: GatewayFinding[]
   difference?: Difference | undefined
+  handshakes?: Outcome['handshakes']
   pushed?: Outcome['pushed']
   failures?: (Failure | FailureReport)[]
   until?: Date | undefined
@@ -53,6 +54,7 @@ export function makeOutcome(init: OutcomeInit): Outcome {
     domains: init.domains ?? [],
     ...(init.gateways && init.gateways.length > 0 ? { gateways: init.gateways } : {}),
     ...(init.difference ? { difference: init.difference } : {}),
+    ...(init.handshakes && init.handshakes.made > 0 ? { handshakes: init.handshakes } : {}),
     pushed: init.pushed ?? [],
     failures: (init.failures ?? []).map((one) => (one instanceof Failure ? one.toJSON() : one)),
   }

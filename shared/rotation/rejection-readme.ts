@@ -36,7 +36,9 @@ export function rejectionReadme(name: string, outcome: Outcome): string {
     `When: ${outcome.at}`,
     '',
     'What is wrong',
-    ...refused.map((check) => `- ${check.message}  [${check.code}]${remedyFor(check)}`),
+    ...refused.map((check) =>
+      [`- ${check.message}  [${check.code}]`, remedyFor(check) ?? []].flat().join('\n  '),
+    ),
     ...outcome.failures.map((failure) => `- ${failure.message}  [${failure.code}]\n  ${failure.next}`),
     ...(refused.length + outcome.failures.length > 0 ? [] : [`- ${outcome.sentence}`]),
     '',
@@ -57,7 +59,7 @@ export function isRejectionReadme(bytes: Uint8Array): boolean {
   return new TextDecoder().decode(bytes.subarray(0, FIRST_LINE.length)) === FIRST_LINE
 }
 
-function remedyFor({ code, reason }: Outcome['checks'][number]): string {
-  const remedy = REMEDIES[reason ?? code] ?? REMEDIES[code]
-  return remedy === undefined ? '' : `\n  ${remedy}`
+/** What to do about a check that refuses; undefined where its message says it. */
+export function remedyFor({ code, reason }: Outcome['checks'][number]): string | undefined {
+  return REMEDIES[reason ?? code] ?? REMEDIES[code]
 }

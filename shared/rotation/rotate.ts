@@ -144,6 +144,7 @@ async function rotateUpload(found: Attempt, outcomes: Outcome[]): Promise<Outcom
       domains: domainOutcomes(run, attempt.begunAt),
       gateways: findingsOf(journal.state, run.views.keys(), bundle),
       difference: status === 'already deployed' ? undefined : differenceAfter(run),
+      handshakes: run.handshakes,
       pushed: pushOutcomes(run),
       failures: failuresOf(run),
     })

@@ -19,6 +19,8 @@ export interface Run {
   material: CertificateMaterial
   views: Map<string, GatewayView>
   times: CallTimes
+  /** With domains that were to serve, or to serve again; `refused`: a client got none of its certificates at that moment. */
+  handshakes: { made: number; refused: number }
   /** What went wrong and is left for later, by domain target (or another step's target). */
   troubles: Map<string, Failure>
   /** Domains that got the new certificate in this run. */
@@ -140,10 +142,12 @@ export function say(run: Run, step: string, target: string, sentence: string, du
 
 export function trouble(run: Run, step: string, target: string, failure: Failure): void {
   run.parties.log.warn(failure.message, { step, target, failure })
+  const host = run.current.domains[target]?.host ?? ''
+  const { message } = failure
   run.parties.progress({
     kind: 'trouble',
     certificate: run.job.name,
     target,
-    sentence: `${failure.message}. ${failure.next}`,
+    sentence: message.includes(host) ? message : `${host}: ${message}`,
   })
 }

@@ -29,6 +29,7 @@ export async function runPlan(run: Run, whole: Plan): Promise<RunEnd> {
     await restoreEveryone(run, whole)
     const plan = await rehearse(run, whole)
     await createEverywhere(run, plan)
+    stage(run, 'bound', plan.steps.filter(isServing).flatMap(targetsOf).length)
     if (!(await canaryServes(run, plan))) return 'stopped at the canary'
     await serveEveryone(run, plan)
     if (somebodyIsServed(run) || run.job.config.gateways.length === 0) await importAndPush(run, plan)
@@ -112,9 +113,12 @@ async function serveEveryone(run: Run, plan: Plan): Promise<void> {
       )
     }),
   )
-  await inParallel(VERIFY_CONCURRENCY, Object.entries(run.current.domains), ([target, record]) =>
-    verifyDomain(run, record.gateway, target),
-  )
+  const waiting = Object.entries(run.current.domains).filter(([, one]) => one.boundAt && !isDone(one))
+  stage(run, 'served', waiting.length)
+  await inParallel(VERIFY_CONCURRENCY, Object.entries(run.current.domains), ([target, record]) => {
+    const verify = () => verifyDomain(run, record.gateway, target)
+    return record.boundAt && !isDone(record) ? inTurn(run, [target], verify) : verify()
+  })
   for (const end of ends) if (end.status === 'rejected') throw end.reason
 }
 
@@ -125,7 +129,24 @@ async function serve(run: Run, step: ServingStep): Promise<void> {
 }
 
 function bind(run: Run, step: ServingStep): Promise<void> {
-  return step.kind === 'update' ? updateCertificate(run, step) : bindDomain(run, step)
+  return inTurn(run, targetsOf(step), () =>
+    step.kind === 'update' ? updateCertificate(run, step) : bindDomain(run, step),
+  )
+}
+
+function stage({ job, parties }: Run, what: 'bound' | 'served', total: number): void {
+  parties.progress({ kind: 'stage', certificate: job.name, stage: what, total })
+}
+
+async function inTurn(run: Run, targets: string[], act: () => Promise<void>): Promise<void> {
+  const turn = { kind: 'turn', certificate: run.job.name, domains: targets.length } as const
+  run.parties.progress({ ...turn, at: 'begun' })
+  try {
+    await act()
+  } finally {
+    const gaps = targets.flatMap((target) => run.current.domains[target]?.gapMs ?? [])
+    run.parties.progress({ ...turn, at: 'ended', ...(gaps.length > 0 ? { gapMs: Math.max(...gaps) } : {}) })
+  }
 }
 
 function isServing(step: Step): step is ServingStep {

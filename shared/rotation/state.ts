@@ -255,6 +255,8 @@ export interface Outcome {
   difference?: Difference
   /** The folder below `rejected/` that the bundle was moved to, with its final slash. */
   movedTo?: string
+  /** TLS handshakes of this run after the change, and how many of them the edge refused; left out where there was none. */
+  handshakes?: { made: number; refused: number }
   pushed: (PushTarget & { status: 'pushed' | 'already pushed' | 'failed'; failure?: FailureReport })[]
   failures: FailureReport[]
 }

@@ -69,7 +69,10 @@ function handshakeAt(run: Run, gatewayKey: string, target: string): (() => Promi
   return async () => {
     const stop = stopSignal(run)
     try {
-      return await run.parties.probe.handshake(probe, stop)
+      const result = await run.parties.probe.handshake(probe, stop)
+      run.handshakes.made += 1
+      if (result.reached && !result.served) run.handshakes.refused += 1
+      return result
     } catch (thrown) {
       throw stop.aborted ? new OutOfTime(`${recordOf(run, target).host}: verification`) : thrown
     }
