@@ -4,6 +4,7 @@ import { Progress } from '../../functions/commands/progress.ts'
 import { renderReport } from '../../functions/commands/render.ts'
 import type { ProgressEvent } from '../../shared/rotation/progress.ts'
 import type { DomainOutcome, Outcome } from '../../shared/rotation/state.ts'
+import { Story } from '../support/story.ts'
 
 /** What somebody who watches a rotation sees, and what is left of it at its end. Time is the test's. */
 
@@ -136,6 +137,42 @@ describe('progress', () => {
       Number.NaN,
     ])
   })
+})
+
+it('a rotation tells each domain that begins and ends, and counts its handshakes', async () => {
+  const story = await Story.start({
+    apig: Array.from({ length: 12 }, (_, at) => `d${at}.shop.example`),
+    roma: [],
+  })
+  const events: ProgressEvent[] = []
+  let refusals = 0
+  story.change = (parties) => ({
+    ...parties,
+    progress: (event) => void events.push(event),
+    probe: {
+      // Once the edge refuses, as it does while a domain has no certificate.
+      handshake: async (target, signal) =>
+        events.some(({ kind }) => kind === 'stage') && refusals++ === 0
+          ? { reached: true, served: undefined, reason: 'alert' }
+          : parties.probe.handshake(target, signal),
+    },
+  })
+  await story.drop()
+  const [outcome] = await story.tick()
+  await story.close()
+  const stages = events.flatMap((one) => (one.kind === 'stage' ? [[one.stage, one.total]] : []))
+  const turns = (which: 'begun' | 'ended') =>
+    events.filter((one) => one.kind === 'turn' && one.at === which).length
+  // The first one is seen to be served before the others have their turn.
+  expect(stages).toEqual([
+    ['bound', 12],
+    ['served', 11],
+  ])
+  expect([turns('begun'), turns('ended')]).toEqual([23, 23])
+  const gaps = events.flatMap((one) => (one.kind === 'turn' && one.gapMs !== undefined ? [one.gapMs] : []))
+  expect(Math.max(...gaps)).toBe(Math.max(...outcome!.domains.map(({ gapMs }) => gapMs ?? -1)))
+  expect(outcome?.status).toBe('rotated')
+  expect(outcome?.handshakes).toEqual({ made: 13, refused: 1 })
 })
 
 describe('the report', () => {
