@@ -72,6 +72,7 @@ function acceptedSections(value: unknown) {
     certificates: Object.fromEntries(
       entries.filter((entry): entry is [string, CertificateConfig] => entry[1] !== undefined),
     ),
+    discover: valueAt(value, ['discover']) === true,
     hasCloud: valueAt(value, ['cloud']) !== undefined,
   }
 }

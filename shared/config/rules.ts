@@ -10,6 +10,7 @@ export interface Sections {
   store?: Config['store']
   certificates: Record<string, CertificateConfig>
   alerts?: Config['alerts']
+  discover?: boolean
   /** True where the file has a cloud section, accepted or not. */
   hasCloud: boolean
   inFunction: boolean
@@ -26,6 +27,7 @@ export function crossFieldProblems(sections: Sections): Problem[] {
     ...repeatedGatewayProblems(sections.certificates),
     ...sharedDomainProblems(sections.certificates),
     ...channelProblems(sections),
+    ...discoverProblems(sections),
   ]
 }
 
@@ -79,7 +81,18 @@ function storeProblems({ store, cloud, hasCloud, inFunction }: Sections): Proble
   return problems
 }
 
-function authProblems({ cloud, certificates, inFunction }: Sections): Problem[] {
+function discoverProblems({ discover, hasCloud }: Sections): Problem[] {
+  if (!discover || hasCloud) return []
+  return [
+    {
+      path: ['discover'],
+      wrong: 'needs to know the cloud',
+      write: 'add the section cloud: { region, auth }',
+    },
+  ]
+}
+
+function authProblems({ cloud, certificates, discover, inFunction }: Sections): Problem[] {
   if (!cloud) return []
   const path: Path = ['cloud', 'auth']
   const auth = cloud.auth ?? {}
@@ -106,7 +119,8 @@ function authProblems({ cloud, certificates, inFunction }: Sections): Problem[] 
       },
     ]
   }
-  const needed = Object.values(certificates).some((c) => c.gateways.length > 0 || c.push.length > 0)
+  const needed =
+    discover || Object.values(certificates).some((c) => c.gateways.length > 0 || c.push.length > 0)
   return kinds.length === 0 && needed
     ? [{ path, wrong: 'is missing, and outside a function there is no agency', write: choices }]
     : []

@@ -74,9 +74,7 @@ export function gatewayChecks({ gateways = [], unread = [], quotas }: Gathered):
       .filter(({ list, where }) => list && where !== SCM)
       .map((one) => failure(one.where, one.failure)),
     ...gateways.flatMap(({ where, found, missing }) => [
-      ...(found > 0 || missing.length === 0
-        ? [passed(where, `${found} of ${countText(found + missing.length, 'domain')} found`)]
-        : []),
+      ...(found > 0 || missing.length === 0 ? [passed(where, foundText(found, found + missing.length))] : []),
       ...missing.map((one) => failure(String(one.facts.domain ?? where), one)),
     ]),
     ...quotas
@@ -87,10 +85,15 @@ export function gatewayChecks({ gateways = [], unread = [], quotas }: Gathered):
   ]
 }
 
+function foundText(found: number, wanted: number): string {
+  // One that is only discovered: the config names none of its domains.
+  return wanted === 0 ? 'its domains could be read' : `${found} of ${countText(wanted, 'domain')} found`
+}
+
 /** How a list of the certificate manager is called among what could not be read. */
 const SCM = 'scm'
 
-/** Nobody says that it could be read: it is asked only where something is pushed, or discovered. */
+/** It is asked only where something is pushed or discovered, so its silence has no line. */
 function managerChecks({ unread = [] }: Gathered): HealthCheck[] {
   return unread
     .filter(({ where }) => where === SCM)

@@ -1,5 +1,5 @@
 import { asFailure } from '../base/failure.ts'
-import type { DomainBinding } from '../gateway/port.ts'
+import type { DomainBinding, Flavour } from '../gateway/port.ts'
 import { gatewayKey, probeTarget } from '../rotation/look.ts'
 import { inParallel } from '../rotation/parallel.ts'
 import type { Parties } from '../rotation/parties.ts'
@@ -26,6 +26,7 @@ export async function discover(
   parties: Parties,
   lists: Lists,
   found: Discovery,
+  unlisted: readonly GatewayConfig[] = [],
 ): Promise<void> {
   const gateways = new Map<string, { config: GatewayConfig; quota: number | undefined }>()
   const listed = new Set<string>()
@@ -40,6 +41,7 @@ export async function discover(
         if (host) listed.add(`${key} ${host.toLowerCase()}`)
       }
     }
+  for (const config of unlisted) gateways.set(gatewayKey(config), { config, quota: undefined })
   await Promise.all(
     [...gateways].map(([key, { config, quota }]) =>
       orNote(parties, found, key, () =>
@@ -49,6 +51,37 @@ export async function discover(
   )
   await askManager(wiring, parties, found)
 }
+
+const FLAVOURS: readonly Flavour[] = ['apig', 'roma']
+
+/** A config without any gateway still watches with `discover: true`: then every gateway of the project is one. */
+export async function unlistedGateways(
+  wiring: Wiring,
+  parties: Parties,
+  found: Discovery,
+): Promise<GatewayConfig[]> {
+  const { discover, certificates } = wiring.config
+  if (!discover || Object.values(certificates).some(({ gateways }) => gateways.length > 0)) return []
+  const gateways: GatewayConfig[] = []
+  await Promise.all(
+    FLAVOURS.map((flavour) =>
+      orNote(parties, found, flavour, async () => {
+        for (const { id } of await wiring.instances(flavour, parties.deadline.signal))
+          gateways.push({ ...ONLY_WATCHED, flavour, instanceId: id })
+      }),
+    ),
+  )
+  return gateways
+}
+
+/** As the schema has it where nothing is said: nothing is rotated at these. */
+const ONLY_WATCHED = {
+  scope: 'instance',
+  strategy: 'rebind',
+  attachFirst: 'auto',
+  updateWithoutWayBack: false,
+  domains: [],
+} as const satisfies Partial<GatewayConfig>
 
 async function lookAtGateway(
   wiring: Wiring,

@@ -1,7 +1,7 @@
 import { second } from '../base/clock.ts'
 import { asFailure, Failure } from '../base/failure.ts'
 import { keys } from '../base/names.ts'
-import type { DomainConfig } from '../config/schema.ts'
+import type { DomainConfig, GatewayConfig } from '../config/schema.ts'
 import type { DomainBinding } from '../gateway/port.ts'
 import { readState } from '../rotation/journal.ts'
 import { findDomain, findListed, gatewayKey, probeTarget } from '../rotation/look.ts'
@@ -21,7 +21,7 @@ import type {
 import type { LastTick } from '../watch/last-tick.ts'
 import { inOrderOfUrgency, lookKey } from '../watch/look-order.ts'
 import type { Wiring } from '../wire/cloud.ts'
-import { askManager, type Discovery, discover } from './discover.ts'
+import { askManager, type Discovery, discover, unlistedGateways } from './discover.ts'
 import { renewalsKnown } from './renewals.ts'
 import { lastTickOf } from './tell.ts'
 import { inTime, type Limited, limited } from './time-budget.ts'
@@ -43,8 +43,9 @@ export function gather(
 ): Promise<Gathered> {
   return looking(parties, async (look) => {
     const found: Discovery = { discovered: [], quotas: [], unread: [] }
-    const { lists, ...seen } = await lookAt(wiring, parties, wiring.names, look, renewals)
-    await inTime(look, discover(wiring, parties, lists, found), undefined)
+    const unlisted = await inTime(look, unlistedGateways(wiring, parties, found), [])
+    const { lists, ...seen } = await lookAt(wiring, parties, wiring.names, look, { renewals, unlisted })
+    await inTime(look, discover(wiring, parties, lists, found, unlisted), undefined)
     const strays = await inTime(look, misplacedNow(wiring, parties), { misplaced: [], unread: [] })
     // Copies: what is looked at late goes on adding to its own.
     const { discovered, quotas } = found
@@ -91,7 +92,10 @@ async function lookAt(
   parties: Parties,
   names: readonly string[],
   look: Limited,
-  renewals?: Map<string, RenewalFacts>,
+  {
+    renewals,
+    unlisted = [],
+  }: { renewals?: Map<string, RenewalFacts> | undefined; unlisted?: GatewayConfig[] } = {},
 ): Promise<Gathered & { lists: Lists }> {
   const failed: Unread[] = []
   const note = (where: string, thrown: unknown, list?: true) => {
@@ -101,7 +105,7 @@ async function lookAt(
   }
   const lastTick = await inTime(look, lastTickOf(parties), undefined)
   const { states, unread } = await statesOf(names, parties, look, note)
-  const lists = await listsOf(wiring, parties, names, look, note)
+  const lists = await listsOf([...gatewaysOf(wiring, names), ...unlisted], parties, look, note)
   const known = { states, lists, lastTick }
   const { observations, skipped } = await observe(wiring, parties, names, look, known)
   return {
@@ -151,7 +155,8 @@ export function placesUnread(
     const found: Discovery = { discovered: [], quotas: [], unread: [] }
     const note = (where: string, thrown: unknown) =>
       void found.unread.push({ where, failure: asFailure(thrown).toJSON(), list: true })
-    await listsOf(wiring, parties, names, look, note)
+    const unlisted = await inTime(look, unlistedGateways(wiring, parties, found), [])
+    await listsOf([...gatewaysOf(wiring, names), ...unlisted], parties, look, note)
     await inTime(look, askManager(wiring, parties, found), undefined)
     return [...found.unread]
   })
@@ -160,18 +165,17 @@ export function placesUnread(
 /** By gateway key: its domains; a gateway that could not be read is missing. */
 export type Lists = ReadonlyMap<string, DomainBinding[]>
 
+function gatewaysOf({ config }: Wiring, names: readonly string[]): GatewayConfig[] {
+  return names.flatMap((name) => config.certificates[name]?.gateways ?? [])
+}
+
 async function listsOf(
-  wiring: Wiring,
+  configs: readonly GatewayConfig[],
   parties: Parties,
-  names: readonly string[],
   look: Limited,
   note: Note,
 ): Promise<Lists> {
-  const gateways = new Map(
-    names
-      .flatMap((name) => wiring.config.certificates[name]?.gateways ?? [])
-      .map((one) => [gatewayKey(one), one]),
-  )
+  const gateways = new Map(configs.map((one) => [gatewayKey(one), one]))
   const lists = new Map<string, DomainBinding[]>()
   const own = limited(look, parties.clock, Math.min(LONGEST_LISTING_MS, look.remainingMs() * LISTING_SHARE))
   await inParallel(8, [...gateways], async ([key, config]) => {
@@ -203,7 +207,7 @@ function cloudSeen(wiring: Wiring, lists: Lists): CloudSeen | undefined {
 
 /** Which of the configured domains each gateway has; those that two certificates list there count twice. */
 function gatewaysSeen(wiring: Wiring, names: readonly string[], lists: Lists): GatewaySeen[] {
-  const gateways = names.flatMap((name) => wiring.config.certificates[name]?.gateways ?? [])
+  const gateways = gatewaysOf(wiring, names)
   return [...lists].map(([where, present]) => {
     const own = gateways.filter((config) => gatewayKey(config) === where)
     const found = own.flatMap(({ domains }) =>
