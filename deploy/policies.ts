@@ -57,6 +57,8 @@ export const permissions: Record<Exclude<Role, 'agency'>, Permission[]> & {
     ),
     ...projects('cloud without projectId' as const),
     { action: 'obs:bucket:ListBucket', for: 'store' },
+    // `doctor` tells of a bucket that keeps every private key.
+    { action: 'obs:bucket:GetBucketVersioning', for: 'store' },
     { action: 'obs:object:GetObject', for: 'store' },
     // Not config/: whoever can write a bundle's folder must not be able to change what is done with it.
     ...['incoming/', 'deployed/', 'rejected/', 'renew/', 'state/', 'status/'].flatMap((folder) =>

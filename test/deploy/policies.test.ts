@@ -8,6 +8,7 @@ import { openSession } from '../../deploy/session.ts'
 import { type Emulator, startEmulator } from '../../emulator/emulator.ts'
 import { systemClock } from '../../shared/base/clock.ts'
 import { rotateUploads } from '../../shared/runtime/jobs.ts'
+import { runChecks } from '../../shared/runtime/run-checks.ts'
 import { seedFor, TestCloud } from '../support/cloud.ts'
 import { credentials, makeBucket, root, s3Client, serviceInput, smallArtifact } from './support.ts'
 
@@ -103,6 +104,11 @@ describe('the policies', () => {
         ])
       }
       everything.destroy()
+      const wiring = await cloud.wire(
+        cloud.config(huawei ? { push: [{ service: 'ELB', project: regions[of] }] } : {}, {}, bucket),
+      )
+      const { checks } = await runChecks(wiring, cloud.parties(wiring), { readOnly: false, send: false })
+      expect(checks.filter(({ group, result }) => result !== 'passed' && group !== 'alerts')).toEqual([])
       const asked = seen(emulator)
       const allowed = granted('agency', of)
       expect(asked.filter((action) => !allowed.includes(action))).toEqual([])
