@@ -1,7 +1,7 @@
 import { systemClock } from '../shared/base/clock.ts'
 import { Failure } from '../shared/base/failure.ts'
 import type { AccessKey } from '../shared/http/sign.ts'
-import { createBucketStore } from '../shared/store/bucket.ts'
+import { createBucketStore, withoutVersionWarning } from '../shared/store/bucket.ts'
 import { bucketFailure } from '../shared/store/bucket-failures.ts'
 import type { ObjectSummary } from '../shared/store/port.ts'
 
@@ -45,15 +45,18 @@ export function openBucket({ bucket, region, endpoint, pathStyle }: BucketPlace,
     done: T,
   ): Promise<T> {
     const sdk = await import('@aws-sdk/client-s3')
-    const client = new sdk.S3Client({
-      ...{ region, endpoint, forcePathStyle: pathStyle, maxAttempts: 3 },
-      requestChecksumCalculation: 'WHEN_REQUIRED',
-      credentials: {
-        accessKeyId: key.id,
-        secretAccessKey: key.secret.reveal(),
-        ...(key.securityToken ? { sessionToken: key.securityToken.reveal() } : {}),
-      },
-    })
+    const client = withoutVersionWarning(
+      () =>
+        new sdk.S3Client({
+          ...{ region, endpoint, forcePathStyle: pathStyle, maxAttempts: 3 },
+          requestChecksumCalculation: 'WHEN_REQUIRED',
+          credentials: {
+            accessKeyId: key.id,
+            secretAccessKey: key.secret.reveal(),
+            ...(key.securityToken ? { sessionToken: key.securityToken.reveal() } : {}),
+          },
+        }),
+    )
     try {
       await client.send(command(sdk) as never, { abortSignal: AbortSignal.timeout(TIMEOUT_MS) })
       return done

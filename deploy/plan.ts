@@ -54,7 +54,7 @@ export function planFunction(desired: DesiredFunction, packageHash: string, actu
   const lines: string[] = []
   if (!current) {
     lines.push(
-      `+ function ${desired.name} (${desired.runtime}, ${desired.memorySize} MB, ${desired.timeout} s)`,
+      `+ function ${desired.name} (${desired.runtime}, ${desired.memorySize} MB, ${desired.timeout} s, log in LTS)`,
     )
   }
   if (current && current.type !== 'v2') throw notOfThisType(current)

@@ -140,7 +140,8 @@ function withdrawn(
 }
 
 function sizeOf({ Statement }: Policy): string {
-  return `${new Set(Statement.flatMap(({ Action }) => Action)).size} actions`
+  const { size } = new Set(Statement.flatMap(({ Action }) => Action))
+  return size === 1 ? '1 action' : `${size} actions`
 }
 
 /** IAM may give the fields of a statement, and lists, in an order of its own. */

@@ -56,7 +56,7 @@ const marks: Record<HealthResult, ['green' | 'yellow' | 'red', string]> = {
 const GROUP_WIDTH = 12
 
 /** Lines as they come: the group's name once, what it is about first, and below it what to do. */
-function renderChecks(paint: Paint, width: number): (checks: readonly HealthCheck[]) => string {
+export function renderChecks(paint: Paint, width: number): (checks: readonly HealthCheck[]) => string {
   let last: string | undefined
   return (checks) =>
     checks
@@ -94,7 +94,10 @@ function folded(text: string, width: number): string[] {
   return lines
 }
 
-function summary({ checks, readOnly }: HealthReport, exitStatus: number): string {
+export function summary(
+  { checks, readOnly }: Pick<HealthReport, 'checks' | 'readOnly'>,
+  exitStatus: number,
+): string {
   const count = (wanted: HealthResult) => checks.filter(({ result }) => result === wanted).length
   const [failed, warnings] = [count('failed'), count('warning')]
   const said =

@@ -1,49 +1,40 @@
 import type { DesiredService } from '../../deploy/desired.ts'
 import type { DeploySession } from '../../deploy/session.ts'
-import { say } from './installing.ts'
+import { Failure } from '../../shared/base/failure.ts'
+import type { doctorDocument } from '../../shared/health/port.ts'
+import { renderChecks, summary } from './doctor.ts'
 import { painter } from './render.ts'
 import { useColor } from './session.ts'
 
-/** Looks around from inside the deployed function: with its credentials, from its network. Returns the exit status. */
+/** `doctor` inside the deployed function: with its credentials, from its network. Returns the exit status. */
 export async function checkInFunction(
   service: DesiredService,
   { functionGraph }: DeploySession,
 ): Promise<number> {
   const { name } = service.functions.find(({ key }) => key === 'on-timer')!
-  const event = {
-    version: 'v1.0',
-    trigger_type: 'TIMER',
-    trigger_name: 'setup',
-    user_event: JSON.stringify({ jobs: ['watch'] }),
-  }
-  const { status, result, requestId } = await functionGraph.invoke(name, event)
-  const paint = painter(useColor(process.stdout))
+  const { status, result, requestId } = await functionGraph.invoke(name, { doctor: true })
   const answer = read(result)
-  const failures =
-    status === 200 ? (answer.failures ?? []) : [{ message: answer.errorMessage ?? result, next: '' }]
-  for (const { message, next } of failures) {
-    say(`${paint('red', '✗')} ${message}`)
-    if (next) say(`  → ${next}`)
-  }
-  if (failures.length === 0) {
-    say(`${paint('green', '✓')} The function ${name} looked at everything and found nothing wrong.`)
-    return 0
-  }
-  say(
-    `  → What was granted just now can take some minutes to have effect: run setup again (request ${requestId}).`,
-  )
-  return 1
+  if (status !== 200 || !('checks' in answer))
+    throw new Failure({
+      code: 'setup.function-failed',
+      kind: 'later',
+      message: `Everything is made, but the function ${name} cannot look around (request ${requestId}): ${'errorMessage' in answer ? answer.errorMessage : 'its answer cannot be read'}`,
+      next: 'What was granted just now can take some minutes to have effect: run "cert-rotation setup --check" then.',
+    })
+  const { stdout } = process
+  stdout.write(`\nSeen from inside the function ${name}:\n`)
+  stdout.write(renderChecks(painter(useColor(stdout)), stdout.columns ?? 100)(answer.checks))
+  stdout.write(summary(answer, answer.exitStatus))
+  return answer.exitStatus
 }
 
-interface Answer {
-  failures?: { message: string; next: string }[]
-  errorMessage?: string
-}
-
-function read(result: string): Answer {
+function read(result: string): ReturnType<typeof doctorDocument> | { errorMessage: string } {
   try {
-    return JSON.parse(result) as Answer
+    const answer = JSON.parse(result) as object
+    return 'checks' in answer || 'errorMessage' in answer
+      ? (answer as never)
+      : { errorMessage: result.slice(0, 300) }
   } catch {
-    return {}
+    return { errorMessage: result.slice(0, 300) }
   }
 }

@@ -10,7 +10,7 @@ export async function run(args: string[]): Promise<number> {
     const { service, parts } = await planSetup(installation, session, partiesOf(session, say))
     if (parts.length === 0) {
       say(`Nothing to do: the account has everything that ${values.config} needs.`)
-      return 0
+      return values.check ? checkInFunction(service, session) : 0
     }
     printPlan(parts)
     if (!(await agreed('setup', 'Make these changes?', values.yes))) return 0

@@ -319,7 +319,7 @@ export const specs = {
     exits: [done, failed, wrongUsage, unfinished],
   },
   setup: {
-    summary: 'make everything that an account needs, and look around from inside the function',
+    summary: 'make everything that an account needs, and run doctor inside the function',
     about:
       'Bucket, agency with the least policies for exactly this config, topic, config and functions with triggers and log. ' +
       'Prints what it would change and asks; a second run changes nothing. HW_ACCESS_KEY and HW_SECRET_KEY need ' +
@@ -327,6 +327,11 @@ export const specs = {
     options: {
       ...installing,
       schedule: { type: 'string', value: 'RATE', help: 'how often the timer fires (default 30m)' },
+      check: {
+        type: 'boolean',
+        default: false,
+        help: 'ask the function for the doctor also where nothing was to do',
+      },
     },
     examples: [
       ['cert-rotation setup --env-file .env', 'shows the plan and asks'],

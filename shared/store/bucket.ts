@@ -349,7 +349,7 @@ async function load(options: BucketStoreOptions): Promise<Loaded> {
  * On Node 20 the SDK announces at every start that versions after January 2027 will need Node 22. Ours is pinned
  * below that, FunctionGraph's newest runtime is 20, and only this one warning is held back, while the client is made.
  */
-function withoutVersionWarning<T>(make: () => T): T {
+export function withoutVersionWarning<T>(make: () => T): T {
   const emit = process.emitWarning
   process.emitWarning = ((warning: string | Error, ...rest: unknown[]) => {
     if (String(warning).includes('NodeVersionSupportWarning')) return

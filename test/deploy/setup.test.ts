@@ -102,8 +102,9 @@ describe('setup, as a user types it', () => {
 
   it('makes everything from nothing, a bundle that is dropped is served, and a second run has nothing to do', async () => {
     const first = await cli('setup', '--yes')
+    expect(first.output).not.toMatch(/AccessDenied|✗/)
     expect(first.output).toContain(`+ bucket ${BUCKET} in eu-de, private`)
-    expect(first.output).toMatch(/✓ The function cert-rotation-production-on-timer looked at everything/)
+    expect(first.output).toContain('Seen from inside the function cert-rotation-production-on-timer:')
     expect(first.exitStatus).toBe(0)
     const { agencies, policies, buckets, functions, topics } = emulator.state()
     expect(agencies).toEqual([
@@ -152,5 +153,50 @@ describe('setup, as a user types it', () => {
     await emulator.functions().settled()
     expect(await servedFingerprint(emulator.ready, HOST)).toBe(issued.fingerprint)
     expect(emulator.calls().filter(({ status }) => status === 403)).toEqual([])
+  })
+  it('shows its plan and changes nothing without a yes, and says what is wrong before it asks the account anything', async () => {
+    const asked = await cli('setup')
+    expect(asked.exitStatus).toBe(2)
+    expect(asked.output).toContain('+ agency cert-rotation-production')
+    expect(asked.output).toContain('nothing was changed: setup needs --yes')
+    expect(changes()).toEqual([])
+
+    emulator.clearCalls()
+    await writeFile(join(folder, '.env'), environment())
+    const missing = await cli('setup', '--yes')
+    expect(missing).toMatchObject({ exitStatus: 2, output: expect.stringContaining('PASSWORD is not set') })
+    const folderStore = config().replace(/^store: .*$/m, 'store: { directory: ./bucket }')
+    await writeFile(join(folder, 'rotation.yaml'), folderStore.replace(/ {4}password.*\n/, ''))
+    expect(await cli('setup', '--yes')).toMatchObject({
+      exitStatus: 2,
+      output: expect.stringContaining('--bucket NAME'),
+    })
+    await rm(join(folder, 'roots'), { recursive: true })
+    expect(await cli('setup', '--yes', '--bucket', BUCKET)).toMatchObject({
+      exitStatus: 2,
+      output: expect.stringContaining('roots/ca.pem, which cannot be read'),
+    })
+    expect(emulator.calls()).toEqual([])
+  })
+
+  it('removes what it made and names what stays; a bucket with keys in it only by its name', async () => {
+    await cli('setup', '--yes')
+    const before = emulator.state()
+    const removed = await cli('remove', '--yes')
+    expect(removed.exitStatus).toBe(0)
+    expect(removed.output).toContain('- function cert-rotation-production-on-timer')
+    expect(removed.output).toMatch(/What stays:\n {2}agency.*\n[\s\S]*every binding/)
+    const all = await cli('remove', '--all', '--yes', '--bucket-name', 'another')
+    expect(all.output).toMatch(/bucket my-certificates: it holds \d+ objects, private keys among them/)
+    expect(emulator.state()).toMatchObject({ agencies: [], policies: [], topics: [], functions: [] })
+    expect(emulator.state().buckets).toHaveLength(1)
+    await cli('remove', '--all', '--yes', '--bucket-name', BUCKET)
+    const { buckets, bindings, certificates } = emulator.state()
+    expect({ buckets, bindings, certificates }).toEqual({
+      buckets: [],
+      bindings: before.bindings,
+      certificates: before.certificates,
+    })
+    expect((await cli('remove', '--all', '--yes')).output).toContain('nothing of it is there')
   })
 })
