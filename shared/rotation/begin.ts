@@ -35,6 +35,7 @@ export async function beginRun(
       views.flatMap(({ key, missing }) => missing.map(({ asked, failure }) => [`${key}/${asked}`, failure])),
     ),
     boundHere: new Set(),
+    updated: new Set(made.updated),
     habitsSeen: new Set(),
     attachedAgain: new Map(),
     attachRefused: new Map(),

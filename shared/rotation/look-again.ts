@@ -98,12 +98,9 @@ function changed(run: Run, target: string, bound: BoundCertificate[]): Failure {
 function isNewOn(run: Run, gateway: string, target: string, { id, name }: BoundCertificate): boolean {
   const record = recordOf(run, target)
   const view = run.views.get(gateway)!
-  if (id === run.current.certificates[gateway]) return true
-  if (
+  if (id === run.current.certificates[gateway] || run.updated.has(id)) return true
+  return (
     name !== '' &&
     name === nameAt(view, record.host, { certificateName: run.job.name, bundle: run.current.bundle })
   )
-    return true
-  // In place, the predecessor's id holds the new content.
-  return view.config.strategy === 'update' && id === record.predecessor?.id
 }

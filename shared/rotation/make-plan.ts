@@ -14,6 +14,8 @@ export interface MadePlan {
   existing: Record<string, string>
   /** What earlier runs created and may not have written down. */
   made: Made[]
+  /** Ids of certificates that hold this bundle already (strategy `update`). */
+  updated: Set<string>
 }
 
 /** Asks the gateways what the plan has to know about this bundle's certificate, then plans. Changes nothing. */
@@ -65,7 +67,7 @@ export async function makePlan(
     hasManager: parties.manager !== undefined,
     now: parties.clock.now(),
   })
-  return { plan, existing, made: [...made, ...overtaken] }
+  return { plan, existing, made: [...made, ...overtaken], updated }
 }
 
 /**

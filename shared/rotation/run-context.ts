@@ -25,6 +25,8 @@ export interface Run {
   troubles: Map<string, Failure>
   /** Domains that got the new certificate in this run. */
   boundHere: Set<string>
+  /** Strategy `update`: ids of certificates that hold the new content, whoever made them. */
+  updated: Set<string>
   /** Gateways that have shown in this run what they do with an attach beside another certificate. */
   habitsSeen: Set<string>
   /** By domain target: the certificate that was attached to it again, as it is, in this run. */

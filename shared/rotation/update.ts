@@ -40,6 +40,7 @@ export async function updateCertificate(run: Run, step: UpdateStep): Promise<voi
         return true
       },
     )
+    run.updated.add(id)
     run.journal.note(step.key, 'update', `${step.gateway}/${id}`, id)
     for (const target of step.domains) {
       await bringFlagBack(run, step, target)
@@ -179,6 +180,7 @@ export async function restoreUpdated(run: Run, gatewayKey: string, target: strin
       return true
     },
   )
+  run.updated.delete(predecessor.id)
   for (const one of sharers(run, gatewayKey, predecessor.id)) {
     await keepFlag(run, gatewayKey, one, predecessor.id)
     // One certificate, one fate: whoever shares it has its old content again, verified or not.

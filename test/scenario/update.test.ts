@@ -1,4 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest'
+import { hour } from '../../shared/base/clock.ts'
+import { runOnce } from '../support/crash-run.ts'
+import { Crashed, Crasher } from '../support/crasher.ts'
 import { Story, type StoryOptions, statuses } from '../support/story.ts'
 
 const hosts = ['a.shop.example', 'b.shop.example']
@@ -90,6 +93,19 @@ describe('strategy update', () => {
     const outcomes = await story.tick()
     expect(outcomes.map(({ status }) => status)).toEqual(['superseded', 'rolled back'])
     expect(Object.values(story.cloud.bound()).flat()).toEqual([first.fingerprint, first.fingerprint])
+  })
+
+  it('knows the new certificate also under the id of one of ours that was never proven, and comes to an end', async () => {
+    await begin({ updateWithoutWayBack: true })
+    for (const host of hosts) story.cloud.emulator.bind(host, null)
+    await story.drop()
+    const crasher = new Crasher((name, times) => name === 'after apig.attach' && times === 1)
+    expect(await runOnce(story.wiring, story.clock, crasher)).toBeInstanceOf(Crashed)
+    story.clock.advance(hour)
+    const newer = await story.drop()
+    const outcomes = await story.ticks()
+    expect(outcomes.map(({ status }) => status)).toEqual(['superseded', 'rotated'])
+    expect(Object.values(story.cloud.bound()).flat()).toEqual([newer.fingerprint, newer.fingerprint])
   })
 
   it('refuses to change a domain that is not listed and that the new certificate does not cover', async () => {

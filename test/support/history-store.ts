@@ -43,7 +43,7 @@ export class HistoryStore implements Store {
       .sort((a, b) => compareKeys(a.key, b.key))
   }
 
-  children = childrenFrom((prefix) => this.list(prefix))
+  children = childrenFrom((prefix, options) => this.list(prefix, options))
 
   async delete(key: string, options: { signal?: AbortSignal } = {}): Promise<void> {
     requireKey(key, this.description)
