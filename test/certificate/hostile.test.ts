@@ -6,7 +6,7 @@ import { printable } from '../../shared/certificate/printable.ts'
 import { renderInspect } from '../../shared/certificate/render-inspect.ts'
 import { rootsFromPem } from '../../shared/certificate/trust.ts'
 import { makeCorpus } from './corpus.ts'
-import { object, openBench, opensslMissing, processorMs, secret } from './tools.ts'
+import { object, openBench, opensslMissing, secret, shareOfLimit } from './tools.ts'
 
 const { root, intermediate, ec, rsa } = await makeCorpus()
 const bench = openBench()
@@ -40,7 +40,7 @@ function nested(tag: number, depth: number): Buffer {
   return inner
 }
 
-describe('a hostile upload costs less than a second of processor time and is refused', () => {
+describe('a hostile upload costs no more than the limits allow and is refused', () => {
   const cases: [string, () => UploadedObject[]][] = [
     ['10,000 nested sequences', () => [object('a.p12', nested(0x30, 10_000))]],
     [
@@ -77,7 +77,7 @@ describe('a hostile upload costs less than a second of processor time and is ref
   it.each(cases)('%s', (_, make) => {
     const objects = make()
     let report: ReturnType<typeof inspect> | undefined
-    expect(processorMs(() => (report = inspect(objects)))).toBeLessThan(1000)
+    expect(shareOfLimit(() => (report = inspect(objects)))).toBeLessThan(2)
     expect(report?.verdict.decision).toBe('refuse')
   })
 
@@ -92,7 +92,7 @@ describe('a hostile upload costs less than a second of processor time and is ref
         leaf.certificatePem + crowd.map((one) => one.certificatePem).join('') + leaf.privateKeyPem,
       ),
     ]
-    expect(processorMs(() => inspect(objects))).toBeLessThan(1000)
+    expect(shareOfLimit(() => inspect(objects))).toBeLessThan(2)
   })
 
   it('64 namesakes on a slow curve, none of them a CA', async () => {
@@ -107,7 +107,7 @@ describe('a hostile upload costs less than a second of processor time and is ref
       ),
     )
     const objects = [object('a.pem', crowd.map((leaf) => leaf.certificatePem).join('') + one.certificatePem)]
-    expect(processorMs(() => inspect(objects))).toBeLessThan(1000)
+    expect(shareOfLimit(() => inspect(objects))).toBeLessThan(2)
   })
 
   it.skipIf(missing)('key derivation of a billion rounds, in keys and in PKCS#12', () => {
@@ -162,13 +162,13 @@ describe('a hostile upload costs less than a second of processor time and is ref
     for (const bytes of [slow(key, 0x7fffff), slow(p12, 0x7fffff), slow(mac, 0x7fffff)]) {
       const objects = [object('leaf.pem', ec.certificatePem), object('bundle.p12', bytes)]
       let report: ReturnType<typeof inspect> | undefined
-      expect(processorMs(() => (report = inspect(objects)))).toBeLessThan(1000)
+      expect(shareOfLimit(() => (report = inspect(objects)))).toBeLessThan(2)
       expect(report?.verdict.decision).toBe('refuse')
     }
     // Just below the limit, with three wrong passwords: the most that can be had.
     for (const bytes of [key, p12]) {
       const objects = Array.from({ length: 8 }, (_, i) => object(`${i}.p12`, bytes))
-      expect(processorMs(() => inspect(objects))).toBeLessThan(1000)
+      expect(shareOfLimit(() => inspect(objects))).toBeLessThan(2)
     }
   })
 })

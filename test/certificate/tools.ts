@@ -1,9 +1,11 @@
 import { execFileSync, spawnSync } from 'node:child_process'
+import { pbkdf2Sync } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Secret } from '../../shared/base/secret.ts'
 import type { UploadedObject } from '../../shared/certificate/bundle.ts'
+import { defaultLimits } from '../../shared/certificate/limits.ts'
 
 /** Why the tests that need the openssl command cannot run here; undefined if they can. */
 export function opensslMissing(): string | undefined {
@@ -53,4 +55,14 @@ export function processorMs(call: () => unknown): number {
   call()
   const { user, system } = process.cpuUsage(before)
   return (user + system) / 1000
+}
+
+let allowed: number | undefined
+/**
+ * What a call costs, as a share of what one upload may cost: the rounds of work that the limits allow, done here on the
+ * same machine. Where work was done that nobody counted, this is far above 1.
+ */
+export function shareOfLimit(call: () => unknown): number {
+  allowed ??= processorMs(() => pbkdf2Sync('password', 'salt', defaultLimits.rounds, 32, 'sha256'))
+  return processorMs(call) / allowed
 }
