@@ -103,11 +103,12 @@ describe('the difference that a bundle makes', () => {
     expect(plan?.replaces[0]?.validUntil).not.toHaveProperty('old')
   })
 
-  it('that somebody has spoilt in the state file keeps nobody from rotating', async () => {
-    await begin()
+  it('that somebody has spoilt in the state file keeps nobody from being told', async () => {
+    await begin({ rest: { alerts: { channels: [{ console: true }] } } })
     const state = await story.state()
     Object.assign(state.outcomes[0]!, { difference: { replaces: 'all' } })
     await story.cloud.store.put('state/shop.json', JSON.stringify(state))
+    expect((await tick(story.wiring, story.parties())).failures).toEqual([])
     await story.drop()
     expect((await story.tick()).map(({ status }) => status)).toEqual(['rotated'])
   })
