@@ -48,8 +48,14 @@ export async function bindDomain(run: Run, step: BindStep): Promise<void> {
     return trouble(run, step.kind, step.domain, asFailure(thrown))
   }
   try {
+    const besides = step.besides ?? []
+    // In the way of the new one, and not alone on the domain: what is replaced stays in service meanwhile.
+    const inTheWay = besides.filter(
+      (old) => step.replaces !== undefined && !isOtherAlgorithm(old, run.current.bundle),
+    )
+    for (const old of inTheWay) await detachLeftover(run, step, old)
     const order = await bindInOrder(run, step)
-    for (const old of step.besides ?? []) await detachLeftover(run, step, old)
+    for (const old of besides) if (!inTheWay.includes(old)) await detachLeftover(run, step, old)
     delete record.bareSince
     run.boundHere.add(step.domain)
     record.boundAt ??= run.parties.clock.now().toISOString()

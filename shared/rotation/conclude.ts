@@ -6,7 +6,7 @@ import { CLIENT_CA } from './delivered.ts'
 import { shortened } from './difference.ts'
 import type { Upload } from './incoming.ts'
 import type { Journal } from './journal.ts'
-import { copyUnread, removeSources } from './move.ts'
+import { copyUnread, isReplaced, removeSources } from './move.ts'
 import type { Job, Parties } from './parties.ts'
 import { isRejectionReadme, rejectionReadme } from './rejection-readme.ts'
 import type { CreatedCertificate, Deployed, Move, Outcome, RotationState } from './state.ts'
@@ -87,7 +87,12 @@ export async function conclude(
 export async function finishMove(parties: Pick<Parties, 'store'>, journal: Journal): Promise<void> {
   const { moving } = journal.state
   if (!moving?.copied) return
-  await removeSources(parties.store, keys.incoming(journal.state.name), moving.sources)
+  const { name } = journal.state
+  const folder = keys.incoming(name)
+  // The other half of what was refused has come meanwhile, and needs what still lies here.
+  const goesOn =
+    moving.to.startsWith(keys.rejected(name)) && isReplaced(parties.store, folder, moving.sources)
+  if (!(await goesOn)) await removeSources(parties.store, folder, moving.sources)
   delete journal.state.moving
   await journal.save()
 }

@@ -1,12 +1,11 @@
-import { remoteCertificateName } from '../base/names.ts'
+import { isRemoteNameForm, remoteCertificateName } from '../base/names.ts'
 import { ours } from './create.ts'
 import { HiddenBindings, oursAt } from './hidden.ts'
 import type { Journal } from './journal.ts'
 import type { GatewayView } from './look.ts'
 import type { Job, Parties } from './parties.ts'
 import { nameAt, type Plan, planRotation, replacedBy } from './plan.ts'
-import { remoteAt } from './remote-name.ts'
-import type { BundleFacts, CurrentRotation, RotationState } from './state.ts'
+import type { BundleFacts, CurrentRotation } from './state.ts'
 
 export interface MadePlan {
   plan: Plan
@@ -48,9 +47,7 @@ export async function makePlan(
   const overtaken = await madeByOvertaken(job, parties, current, bundle, views)
   const known = [...journal.state.created, ...overtaken]
   await Promise.all(views.map((view) => showHidden(view, known, current, existing[view.key])))
-  const superseded = await Promise.all(
-    views.map((view) => supersededAt(job, journal.state, known, bundle, view)),
-  )
+  const superseded = (await Promise.all(views.map((view) => supersededAt(job, bundle, view)))).flat()
   const deleted = await deletedPredecessors(current, bundle, views)
   const plan = planRotation({
     certificateName: job.name,
@@ -60,7 +57,7 @@ export async function makePlan(
     current,
     existing,
     made: Object.fromEntries(made.map(({ name, id }) => [name, id])),
-    superseded: new Set(superseded.flat()),
+    superseded: new Set(superseded.filter((id) => !updated.has(id))),
     updated,
     deleted,
     gateways: journal.state.gateways,
@@ -71,30 +68,21 @@ export async function makePlan(
 }
 
 /**
- * Certificates of other bundles of ours that stand beside another one on a domain. They are detached, so the gateway is
- * asked what it calls them.
+ * Certificates of other bundles of ours that stand beside another one on a domain. They are detached, so it is the gateway
+ * that says what they are called: a state file may be lost, or tell of a stranger's.
  */
-async function supersededAt(
-  job: Job,
-  state: RotationState,
-  known: Made[],
-  bundle: BundleFacts,
-  view: GatewayView,
-): Promise<string[]> {
+async function supersededAt(job: Job, bundle: BundleFacts, view: GatewayView): Promise<string[]> {
   const beside = new Set(
     view.domains.flatMap(({ binding: { certificates } }) =>
       certificates.length > 1 ? certificates.map(({ id }) => id) : [],
     ),
   )
-  const { current } = state
-  const used = current?.certificates[view.key]
-  const noted = [
-    ...known.filter(({ where }) => where === view.key),
-    ...(current && used ? [{ id: used, digest: current.bundle.digest }] : []),
-  ].filter(({ id, digest }) => beside.has(id) && digest !== bundle.digest)
-  const asked = noted.map(async (one) => {
-    const remote = await remoteAt(view.gateway, { job, state }, one)
-    return !remote.there || remote.ours ? [one.id] : []
+  const own = new Set(
+    view.domains.map(({ host }) => nameAt(view, host, { certificateName: job.name, bundle })),
+  ).add(remoteCertificateName(job.name, bundle.digest))
+  const asked = [...beside].map(async (id) => {
+    const found = await view.gateway.certificate(id)
+    return found && isRemoteNameForm(job.name, found.name) && !own.has(found.name) ? [id] : []
   })
   return (await Promise.all(asked)).flat()
 }

@@ -31,23 +31,43 @@ export async function copyUnread(store: Store, upload: Upload, from: string, to:
  * an upload could still be lost, since object storage without conditional deletes leaves no way to close it.
  */
 export async function removeSources(store: Store, folder: string, sources: SourceObject[]): Promise<void> {
-  const wanted = new Map(sources.filter(({ stays }) => !stays).map((source) => [source.key, source]))
-  const atOnce = sources.length > MAX_OBJECTS ? MOVED_AT_ONCE : 1
   for (let round = 1; round <= ROUNDS; round++) {
-    const listed = (await store.list(folder)).filter(({ key }) => wanted.has(key))
     let unsure = false
-    await inParallel(atOnce, listed, async (object) => {
-      const found = await getListed(store, object, { maxBytes: MAX_OBJECT_BYTES }).catch(unlessForbidden)
-      if (found === null) return
-      const { digest, stamp = stampOf(object) } = wanted.get(object.key)!
-      const judged = found && digestOf(found.bytes) === digest && stampOf(object) === stamp
-      if (judged) await store.delete(object.key)
+    await lookAtSources(store, folder, sources, async (key, now) => {
+      if (now === 'as judged') await store.delete(key)
       // Gone only when a listing no longer has it.
-      unsure ||= judged === undefined || judged
+      unsure ||= now !== 'replaced'
     })
     if (!unsure) return
   }
   throw contradiction(store, folder, 'what was deleted is still there')
+}
+
+/** Whether somebody has uploaded anew, under its key, what was judged: refused for a half that came too early, perhaps. */
+export async function isReplaced(store: Store, folder: string, sources: SourceObject[]): Promise<boolean> {
+  let replaced = false
+  await lookAtSources(store, folder, sources, async (_, now) => {
+    replaced ||= now === 'replaced'
+  })
+  return replaced
+}
+
+/** What lies under the keys of the sources now; nothing is told of those that no listing has. */
+async function lookAtSources(
+  store: Store,
+  folder: string,
+  sources: SourceObject[],
+  see: (key: string, now: 'as judged' | 'replaced' | 'unsure') => Promise<void>,
+): Promise<void> {
+  const wanted = new Map(sources.filter(({ stays }) => !stays).map((source) => [source.key, source]))
+  const listed = (await store.list(folder)).filter(({ key }) => wanted.has(key))
+  await inParallel(sources.length > MAX_OBJECTS ? MOVED_AT_ONCE : 1, listed, async (object) => {
+    const found = await getListed(store, object, { maxBytes: MAX_OBJECT_BYTES }).catch(unlessForbidden)
+    if (found === undefined) return see(object.key, 'unsure')
+    const { digest, stamp = stampOf(object) } = wanted.get(object.key)!
+    const isJudged = found !== null && digestOf(found.bytes) === digest && stampOf(object) === stamp
+    return see(object.key, isJudged ? 'as judged' : 'replaced')
+  })
 }
 
 /** Replaced by something that is not read: a link out of the store, something large. Not what was judged. */

@@ -86,12 +86,14 @@ export function planRotation(facts: PlanFacts): Plan {
   const domains: Record<string, RecordedDomain> = {}
   const steps: Step[] = []
   for (const view of facts.views) {
-    for (const domain of view.domains)
+    for (const domain of view.domains) {
+      const record = recordDomain(view, domain, facts)
       domains[domain.target] = asBound(
-        recordDomain(view, domain, facts),
+        withoutItself(record, ourIds(view, domain.host, facts)),
         isInPlace(view, domain, facts),
         facts.now,
       )
+    }
     if (view.config.strategy === 'update') steps.push(...planUpdate(view, domains, facts))
     else if (view.config.strategy === 'add') steps.push(...planAdd(view, domains, facts))
     else steps.push(...planRebind(view, domains, facts))
@@ -164,6 +166,15 @@ function recordDomain(view: GatewayView, domain: DomainView, facts: PlanFacts): 
   const bound = replacedBy(facts.bundle, binding)
   if (bound && !isOurs(bound, ours)) record.predecessor = bound
   return record
+}
+
+/**
+ * Uploaded again while a newer bundle's rotation was on its way: what that one was to replace is the new certificate.
+ * It is no way back from itself, and would be detached as what is replaced.
+ */
+function withoutItself(record: RecordedDomain, ours: OurIds): RecordedDomain {
+  const { predecessor, ...rest } = record
+  return predecessor && isOurs(predecessor, ours) ? rest : record
 }
 
 /** Neither a certificate nor one of ours that could be put there. */
@@ -250,7 +261,7 @@ function planRebind(view: GatewayView, records: Record<string, RecordedDomain>, 
     const ours = ourIds(view, domain.host, facts)
     const isBound = domain.binding.certificates.some((one) => isOurs(one, ours))
     if (record.givenUp) steps.push(...planRestore(view, domain, record, facts))
-    else if (!isBound) steps.push(bindStep(view, domain, facts, !steps.some(isReplacing)))
+    else if (!isBound) steps.push(bindStep(view, domain, record, facts, !steps.some(isReplacing)))
     else steps.push(...afterBinding(view, domain, record, facts))
   }
   if (steps.some((step) => step.kind === 'bind') && !facts.existing[view.key])
@@ -273,14 +284,34 @@ function domainStep<Kind extends string>(
   return { kind, key, gateway: view.key, domain: domain.target, host: domain.host }
 }
 
-function bindStep(view: GatewayView, domain: DomainView, facts: PlanFacts, goesFirst: boolean): BindStep {
-  const replaces = replacedBy(facts.bundle, domain.binding)
+function bindStep(
+  view: GatewayView,
+  domain: DomainView,
+  record: RecordedDomain,
+  facts: PlanFacts,
+  goesFirst: boolean,
+): BindStep {
+  const replaces = replacedOn(domain, record, facts)
   return {
     ...domainStep('bind', view, domain, facts),
     order: plannedOrder(view, replaces, facts, goesFirst),
     ...(replaces ? { replaces } : {}),
     ...supersededOn(view, domain, facts, replaces),
   }
+}
+
+/**
+ * Beside what an overtaken rotation has left it is the certificate from before that one that is replaced, and in service
+ * still: whatever its algorithm, it must not stay beside the new one.
+ */
+function replacedOn(
+  domain: DomainView,
+  record: RecordedDomain,
+  facts: PlanFacts,
+): BoundCertificate | undefined {
+  const found = replacedBy(facts.bundle, domain.binding)
+  if (found && !facts.superseded.has(found.id)) return found
+  return domain.binding.certificates.find(({ id }) => id === record.predecessor?.id) ?? found
 }
 
 /** As far as it can be said before the first domain has found out what the gateway does today. */
@@ -379,7 +410,7 @@ function planAdd(view: GatewayView, records: Record<string, RecordedDomain>, fac
     else {
       const made = facts.made[name]
       steps.push({
-        ...bindStep(view, domain, facts, !steps.some(isReplacing)),
+        ...bindStep(view, domain, record, facts, !steps.some(isReplacing)),
         // Made by an earlier run and taken off the domain since: a second one of it would be one too many.
         ...domainStep(made ? 'bind' : 'add', view, domain, facts),
         ...(made ? { certificateId: made } : { name }),

@@ -197,6 +197,24 @@ const table: Row[] = [
     wayBack: { predecessor: 'old' },
   },
   {
+    name: 'overtaken, of the algorithm of the new one, beside an old one of another: the old one is replaced',
+    on: [bound.oldEc, bound.overtaken],
+    of: OVERTAKEN,
+    noted: { predecessor: bound.oldEc },
+    superseded: ['overtaken'],
+    steps: ['create', 'bind: attach, detach; replaces old-ec; besides overtaken'],
+    wayBack: { predecessor: 'old-ec' },
+  },
+  {
+    name: 'overtaken beside an old one, both of another algorithm than the new one: both go',
+    on: [bound.overtakenEc, bound.oldEc],
+    of: OVERTAKEN_EC,
+    noted: { predecessor: bound.oldEc },
+    superseded: ['overtaken-ec'],
+    steps: ['create', 'bind: attach, detach; replaces old-ec; besides overtaken-ec'],
+    wayBack: { predecessor: 'old-ec' },
+  },
+  {
     name: 'overtaken, of another algorithm, beside the new one: detached',
     on: [bound.new, bound.overtakenEc],
     existing: 'new',
@@ -265,6 +283,16 @@ const table: Row[] = [
     noted: { boundAt: EARLIER, servedAt: EARLIER },
     superseded: ['overtaken-ec'],
     steps: ['bind: attach of added; besides overtaken-ec'],
+  },
+
+  {
+    name: 'what the overtaken one was to replace, uploaded again: it is no way back from itself and is not detached',
+    on: [bound.new],
+    existing: 'new',
+    of: OVERTAKEN,
+    noted: { predecessor: bound.new },
+    steps: [`verify`],
+    wayBack: { predecessor: undefined, boundAt: true },
   },
 
   // (b) A wrong client-verification flag is put right, with the certificate that is bound.

@@ -155,10 +155,75 @@ describe('two uploads for one name', () => {
     expect(story.cloud.bound()).toEqual({ [host]: [newer.fingerprint] })
   })
 
-  const ofAlgorithm = (key: 'RSA-2048', host: string) => {
+  it('a third of the algorithm of the overtaken one, which stands beside the old one: both go, and nothing is bare', async () => {
+    const host = 'a.shop.example'
+    story = await Story.start({ apig: [host], roma: [] })
+    await story.cloud.drop(await ofAlgorithm('RSA-2048', host))
+    await dies('after apig.attach', 2)
+    expect(story.cloud.bound()[host]?.length).toBe(2)
+    const newer = await ofAlgorithm('RSA-2048', host)
+    await story.cloud.drop(newer)
+    const outcomes = await story.ticks()
+    expect(outcomes.map(({ status }) => status)).toEqual(['superseded', 'rotated'])
+    expect(story.cloud.bound()).toEqual({ [host]: [newer.fingerprint] })
+    expect(story.cloud.emulator.state().gaps).toEqual([])
+  })
+
+  it('the one from before a newer one that never came into service, again: it stays where it is', async () => {
+    await begin()
+    const first = await story.drop()
+    await story.ticks()
+    const newer = await ofAlgorithm('RSA-2048', ...hosts)
+    await story.cloud.drop(newer)
+    await dies('after apig.attach', 2)
+    expect(story.cloud.bound()[hosts[0]!]).toEqual([first.fingerprint, newer.fingerprint])
+    const detached = story.called('apig.detachCertificate')
+    await story.cloud.drop(first)
+    const outcomes = await story.ticks()
+    expect(outcomes.at(-1)?.status).toBe('rotated')
+    expect(story.cloud.bound()).toEqual(all(first.fingerprint))
+    // The newer one's, from one domain.
+    expect(story.called('apig.detachCertificate') - detached).toBe(1)
+  })
+
+  it('the second dying right after its attach, and the state file lost: what is called as ours is taken off', async () => {
+    await begin()
+    const first = await story.drop()
+    await story.ticks()
+    await story.cloud.drop(await ofAlgorithm('RSA-2048', ...hosts))
+    await dies('after apig.attach', 2)
+    expect(story.cloud.bound()[hosts[0]!]?.length).toBe(2)
+    await story.cloud.store.put('state/shop.json', '')
+    const third = await story.drop()
+    const outcomes = await story.ticks()
+    expect(outcomes.at(-1)?.status).toBe('rotated')
+    expect(story.cloud.bound()).toEqual(all(third.fingerprint))
+    expect(first.fingerprint).not.toBe(third.fingerprint)
+  })
+
+  it('a half refused, its other half coming while a dead run has still to clear it away: they are a pair', async () => {
+    await begin()
+    // The directory's times are real; so that the upload is young, time goes on from there.
+    story.clock.setWallClock(Date.now() - story.clock.lazy.now().getTime())
+    const [one, other] = [await story.cloud.issue(hosts), await story.cloud.issue(hosts)]
+    await story.cloud.store.put('incoming/shop/fullchain.pem', one.fullchainPem)
+    await story.cloud.store.put('incoming/shop/privkey.pem', other.privateKeyPem)
+    expect((await story.tick())[0]).toMatchObject({ status: 'waiting' })
+    story.clock.advance(hour)
+    await dies('after store.delete')
+    expect((await story.cloud.keys()).filter((key) => key.startsWith('incoming/'))).toEqual([
+      'incoming/shop/privkey.pem',
+    ])
+    await story.cloud.store.put('incoming/shop/fullchain.pem', other.fullchainPem)
+    const outcomes = await story.ticks()
+    expect(outcomes.at(-1)?.status).toBe('rotated')
+    expect(story.cloud.bound()).toEqual(all(other.fingerprint))
+  })
+
+  const ofAlgorithm = (key: 'RSA-2048', ...names: string[]) => {
     const now = story.clock.lazy.now().getTime()
     return story.cloud.emulator.intermediate.issue({
-      names: [host],
+      names,
       key,
       notBefore: new Date(now - 2 * hour),
       notAfter: new Date(now + 90 * day),
