@@ -1,4 +1,5 @@
 import { isRemoteNameForm, remoteCertificateName } from '../base/names.ts'
+import type { BoundCertificate } from '../gateway/port.ts'
 import { ours } from './create.ts'
 import { HiddenBindings, oursAt } from './hidden.ts'
 import type { Journal } from './journal.ts'
@@ -46,7 +47,7 @@ export async function makePlan(
   const { current } = journal.state
   const overtaken = await madeByOvertaken(job, parties, current, bundle, views)
   const known = [...journal.state.created, ...overtaken]
-  await Promise.all(views.map((view) => showHidden(view, known, current, existing[view.key])))
+  await Promise.all(views.map((view) => showHidden(job, view, known, current, existing[view.key])))
   const superseded = (await Promise.all(views.map((view) => supersededAt(job, bundle, view)))).flat()
   const deleted = await deletedPredecessors(current, bundle, views)
   const plan = planRotation({
@@ -150,12 +151,14 @@ async function alreadyAdded(job: Job, view: GatewayView, bundle: BundleFacts): P
 
 /** What an interrupted attach-first left beside the new certificate is planned away only where it is seen. */
 async function showHidden(
+  job: Job,
   view: GatewayView,
   known: Made[],
   current: CurrentRotation | undefined,
   created: string | undefined,
 ): Promise<void> {
   const hidden = new HiddenBindings(view.gateway)
+  const forgotten = await forgottenAt(job, view, known)
   for (const domain of view.domains) {
     const predecessor = current?.domains[domain.target]?.predecessor
     const ids = [created, current?.certificates[view.key]].filter((id) => id !== undefined)
@@ -163,8 +166,18 @@ async function showHidden(
       ...(predecessor ? [predecessor] : []),
       ...ids.map((id) => ({ id, name: '' })),
       ...oursAt(known, view.key, domain.host),
+      ...forgotten,
     ])
   }
+}
+
+/** Ours by name at a gateway that does not show all that is bound, and unknown to a state file that was lost once. */
+async function forgottenAt(job: Job, view: GatewayView, known: Made[]): Promise<BoundCertificate[]> {
+  const shown = view.domains.flatMap(({ binding }) => binding.certificates)
+  if (shown.every(({ algorithm }) => algorithm !== undefined)) return []
+  const ids = new Set([...known, ...shown].map(({ id }) => id))
+  const all = await view.gateway.certificates()
+  return all.filter(({ id, name }) => isRemoteNameForm(job.name, name) && !ids.has(id))
 }
 
 /** Which of the certificates bound to the listed domains have this bundle's content already. */

@@ -163,9 +163,14 @@ function recordDomain(view: GatewayView, domain: DomainView, facts: PlanFacts): 
       ...(before.servedBefore ? { servedBefore: before.servedBefore } : {}),
     }
   }
-  const bound = replacedBy(facts.bundle, binding)
+  const bound = standingOn(domain, facts)
   if (bound && !isOurs(bound, ours)) record.predecessor = bound
   return record
+}
+
+/** Of several without a name for their algorithm, one of ours: of overtaken rotations that nobody remembers. */
+function standingOn({ binding }: DomainView, facts: PlanFacts): BoundCertificate | undefined {
+  return replacedBy(facts.bundle, binding) ?? binding.certificates.find(({ id }) => facts.superseded.has(id))
 }
 
 /**
@@ -309,7 +314,7 @@ function replacedOn(
   record: RecordedDomain,
   facts: PlanFacts,
 ): BoundCertificate | undefined {
-  const found = replacedBy(facts.bundle, domain.binding)
+  const found = standingOn(domain, facts)
   if (found && !facts.superseded.has(found.id)) return found
   return domain.binding.certificates.find(({ id }) => id === record.predecessor?.id) ?? found
 }

@@ -201,6 +201,24 @@ describe('two uploads for one name', () => {
     expect(first.fingerprint).not.toBe(third.fingerprint)
   })
 
+  it('both dying, and the state file lost, where the gateway shows one of the two only: so it is as well', async () => {
+    const host = 'r.shop.example'
+    story = await Story.start({ apig: [], roma: [host] })
+    const first = await story.drop()
+    // The rehearsal's, the one that is refused beside the old one, and the one in its place.
+    await dies('after roma.attach', 3)
+    const second = await ofAlgorithm('RSA-2048', host)
+    await story.cloud.drop(second)
+    await dies('after roma.attach', 2)
+    expect(story.cloud.bound()).toEqual({ [host]: [first.fingerprint, second.fingerprint] })
+    await story.cloud.store.put('state/shop.json', '')
+    const third = await ofAlgorithm('RSA-2048', host)
+    await story.cloud.drop(third)
+    const outcomes = await story.ticks()
+    expect(outcomes.at(-1)?.status).toBe('rotated')
+    expect(story.cloud.bound()).toEqual({ [host]: [third.fingerprint] })
+  })
+
   it('a half refused, its other half coming while a dead run has still to clear it away: they are a pair', async () => {
     await begin()
     // The directory's times are real; so that the upload is young, time goes on from there.
