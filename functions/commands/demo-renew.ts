@@ -65,7 +65,7 @@ async function play(
     progress: (event) => progress.show(event),
   })
   try {
-    say(paint('bold', 'cert-rotation renewal demo: all of it on this machine, no account, nothing leaves it'))
+    say(paint('bold', 'cert-rotation renewal demo: no account, nothing leaves this machine'))
     say()
     say(
       `1. ${apig.length + roma.length} domains at two gateways on a certificate with 9 of its 90 days left.`,

@@ -118,33 +118,37 @@ export function renderServed(
   const rows = watched.map(({ host, before, after, handshakes, refused, longestRefusalMs }) => [
     host,
     roma.includes(host) ? 'ROMA' : 'APIG',
-    served(before),
-    served(after),
+    `${short(before)} → ${short(after)}`,
     `${refused} of ${handshakes}${refused > 0 ? ` (${longestRefusalMs} ms)` : ''}`,
     gaps.has(host) ? `${Math.round(gaps.get(host) ?? 0)} ms` : 'none',
   ])
-  const head = ['domain', 'at', 'served before', 'served after', 'handshakes refused', 'longest unbound']
+  const head = ['domain', 'at', 'served', 'refused', 'unbound']
   const widths = head.map((title, column) =>
     Math.max(title.length, ...rows.map((row) => row[column]!.length)),
   )
   const line = (cells: string[]) =>
     `   ${cells.map((cell, column) => cell.padEnd(widths[column]!)).join('  ')}`.trimEnd()
-  const note = (text: string) => paint('dim', `   ${text}`)
+  const lastDays = new Map(
+    watched.flatMap(({ before, after }) =>
+      [before, after].flatMap((one) =>
+        one ? [[short(one), one.notAfter.toISOString().slice(0, 10)] as const] : [],
+      ),
+    ),
+  )
+  const notes = [
+    ...[...lastDays].map(([fingerprint, day]) => `${fingerprint}: valid until ${day}`),
+    'served:   by its fingerprint, before → after',
+    'refused:  of real TLS handshakes every few milliseconds, all along (longest)',
+    "unbound:  longest time without a certificate at the gateway's control plane",
+  ]
   return [
     paint('dim', line(head)),
     ...rows.map(line),
     '',
-    note(
-      'served: fingerprint and last day. handshakes refused: real TLS handshakes every few milliseconds, all along.',
-    ),
-    note(
-      'longest unbound: between detach and attach at the control plane, where the gateway holds no certificate.',
-    ),
+    ...notes.map((text) => paint('dim', `   ${text}`)),
   ].join('\n')
 }
 
-function served(certificate: Watched['before']): string {
-  return certificate
-    ? `${certificate.fingerprint.slice(0, 12)}… ${certificate.notAfter.toISOString().slice(0, 10)}`
-    : 'nothing'
+function short(certificate: Watched['before']): string {
+  return certificate ? certificate.fingerprint.slice(0, 8) : 'nothing'
 }

@@ -53,10 +53,10 @@ async function play(scene: Scene, emulator: Emulator, folder: string, signal: Ab
   const wiring = await openDemo(configOf(scene, emulator, { push }), folder)
   const watch = new EdgeWatch([...scene.apig, ...scene.roma], emulator.tls)
   try {
-    say(paint('bold', 'cert-rotation demo: an embedded cloud on this machine, no account, nothing leaves it'))
+    say(paint('bold', 'cert-rotation demo: an embedded cloud, no account, nothing leaves this machine'))
     say()
     say(
-      `1. ${countText(scene.apig.length + scene.roma.length, 'domain')} at ${scene.roma.length > 0 ? 'two gateways (APIG and ROMA Connect)' : 'an APIG gateway'}, bound ${scene.seed ? 'as the seed says' : 'to a certificate that ends soon'}.`,
+      `1. ${countText(scene.apig.length + scene.roma.length, 'domain')} at ${scene.roma.length > 0 ? 'two gateways (APIG, ROMA Connect)' : 'an APIG gateway'}; ${scene.seed ? 'bound as the seed says' : 'their certificate ends soon'}.`,
     )
     await watch.start()
     const bundle = scene.bundle ?? (await issueBundle(scene, emulator))

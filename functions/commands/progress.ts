@@ -1,5 +1,6 @@
 import { type Clock, minute, second } from '../../shared/base/clock.ts'
 import type { ProgressEvent } from '../../shared/rotation/progress.ts'
+import { wrap } from '../../shared/status/table.ts'
 import { painter } from './render.ts'
 
 export interface ProgressOptions {
@@ -108,8 +109,10 @@ export class Progress {
   }
 
   #print(line: string): void {
+    const { indent = '' } = this.#options
+    const lines = wrap(indent + line, this.#options.columns() ?? Number.POSITIVE_INFINITY, `${indent}      `)
     this.#erase()
-    this.#options.write(`${this.#options.indent ?? ''}${line}\n`)
+    this.#options.write(`${lines.join('\n')}\n`)
     this.#draw()
   }
 
