@@ -8,7 +8,7 @@ import {
 import { runChecks, unopened } from '../../shared/runtime/run-checks.ts'
 import { countText } from '../../shared/watch/words.ts'
 import { type Paint, painter } from './render.ts'
-import { openWith, readConfig, useColor } from './session.ts'
+import { columnsOf, openWith, readConfig, useColor } from './session.ts'
 import { readArguments } from './usage.ts'
 
 /** `cert-rotation doctor [--read-only] [--send]`: whether everything that the tool depends on works, and what to do. */
@@ -16,7 +16,7 @@ export async function run(args: string[]): Promise<number> {
   const { values } = readArguments('doctor', args)
   const readOnly = values['read-only']
   const config = await readConfig(values.config)
-  const show = renderChecks(painter(useColor(process.stdout)), process.stdout.columns ?? 100)
+  const show = renderChecks(painter(useColor(process.stdout)), columnsOf(process.stdout))
   const told = (checks: HealthCheck[]) => {
     const wanted = values.quiet ? checks.filter(({ result }) => result === 'failed') : checks
     if (!values.json) process.stdout.write(show(wanted))

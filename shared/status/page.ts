@@ -57,12 +57,18 @@ function sha256(text: string): string {
 }
 
 /** The one sentence that a tired person needs. */
-function verdict({ summary }: StatusModel): string {
+function verdict({ summary, unread, misplaced = [], channels, health }: StatusModel): string {
   const { critical, warning, due, certificates } = summary
   if (certificates === 0) return 'No certificate is watched yet'
   if (critical > 0)
     return `${countText(critical, 'certificate')} ${critical === 1 ? 'needs' : 'need'} you now`
   if (warning > 0) return `${countText(warning, 'certificate')} ${warning === 1 ? 'needs' : 'need'} a look`
+  if (unread.length > 0) return 'Not everything could be looked at'
+  if (misplaced.length > 0) return 'An upload lies where no certificate looks'
+  if (channels.some(({ lastFailure }) => lastFailure !== undefined)) return 'Not everybody could be told'
+  // What each name serves is the certificates' matter.
+  if (health.checks.some(({ group, result }) => group !== 'handshakes' && result === 'failed'))
+    return 'The certificates are well, the tool is not'
   if (due > 0)
     return `All is well; ${countText(due, 'certificate')} ${due === 1 ? 'is' : 'are'} being renewed`
   return 'All is well'

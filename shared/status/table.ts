@@ -151,27 +151,21 @@ function footer(
   const lines = [
     `${name === undefined ? '' : `${name}: `}${countText(summary.certificates, 'certificate')}, ${summary.domainsAsExpected} of ${countText(summary.domains, 'domain')} served as expected${summary.domainsNotSeen === 0 ? '' : `, ${summary.domainsNotSeen} not seen from here`}`,
   ]
+  const warn = (text: string) => lines.push(paint('33', `! ${text}`))
   for (const { where, used, limit } of quotas) {
-    if (used >= limit * 0.85) lines.push(paint('33', `${where}: ${used} of ${limit} certificates used`))
+    if (used >= limit * 0.85) warn(`${where}: ${used} of ${limit} certificates used`)
   }
-  for (const { message, next } of misplaced) lines.push(paint('33', `${message}. ${next}`))
+  for (const { message, next } of misplaced) warn(`${message}. ${next}`)
   for (const { name: channel, pending, lastFailure } of channels) {
     if (lastFailure !== undefined)
-      lines.push(
-        paint('33', `channel ${channel}: ${countText(pending, 'message')} waiting; ${lastFailure.message}`),
-      )
+      warn(`channel ${channel}: ${countText(pending, 'message')} waiting; ${lastFailure.message}`)
   }
   // What each name serves stands in the rows.
   const ill = health.checks.filter(
     ({ group, result }) => group !== 'handshakes' && result === 'failed',
   ).length
   if (ill > 0)
-    lines.push(
-      paint(
-        '33',
-        `${countText(ill, 'check')} of the tool itself failed: cert-rotation doctor says what to do`,
-      ),
-    )
+    warn(`${countText(ill, 'check')} of the tool itself failed: cert-rotation doctor says what to do`)
   if (lastTick !== undefined)
     lines.push(paint('90', `last tick ${instantText(lastTick.at)}, ${relativeText(lastTick.at, now)}`))
   return lines
