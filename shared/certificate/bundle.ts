@@ -68,7 +68,8 @@ export interface Half {
 /** What was in the folder. `waiting` is not a failure: the rest may still arrive. */
 export type Reading =
   | { kind: 'complete'; bundle: Bundle; halves: Half[] }
-  | { kind: 'waiting'; missing: 'certificate' | 'private key'; found: string[] }
+  /** `found` is of use; `ignored`, each with the reason, is not. */
+  | { kind: 'waiting'; missing: 'certificate' | 'private key'; found: string[]; ignored: string[] }
   | { kind: 'unreadable'; problems: CheckResult[] }
 
 /** One named check and what came of it. */

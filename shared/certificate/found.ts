@@ -1,6 +1,7 @@
 import type { Secret } from '../base/secret.ts'
 import type { CheckResult, UploadedObject } from './bundle.ts'
 import { DerError, readDerPrefix } from './der.ts'
+import { foreignKind, likeness } from './foreign.ts'
 import { defaultLimits, type Limits, TooMuchWork, Work } from './limits.ts'
 import { readPemBlocks, textOf } from './pem.ts'
 import { readPkcs7 } from './pkcs7.ts'
@@ -18,6 +19,7 @@ import { looksLike } from './sniff.ts'
 import { isTemporaryName } from './temporary-name.ts'
 import type { Trust } from './trust.ts'
 import { readX509, type X509 } from './x509.ts'
+import { isZip, unzip } from './zip.ts'
 
 export interface ReadOptions {
   /**
@@ -36,11 +38,13 @@ export interface FoundObject {
   name: string
   bytes: number
   /** `ignored` says why in `note`. */
-  format: 'pem' | 'der' | 'pkcs7' | 'pkcs12' | 'ignored' | 'unknown'
+  format: 'pem' | 'der' | 'pkcs7' | 'pkcs12' | 'zip' | 'ignored' | 'unknown'
   certificates: X509[]
   keys: FoundKey[]
-  /** Why it was left alone; safe to print. */
+  /** Why it was left alone, or what was in it; safe to print. */
   note: string | undefined
+  /** Of a file in an archive: the name of the uploaded one. */
+  archive?: string
 }
 
 /** Everything that was in a folder, before anybody decides what belongs together. */
@@ -84,13 +88,18 @@ export function examine(uploaded: readonly UploadedObject[], options: ReadOption
     }
     found.objects.push(here)
     if (isTemporaryName(object.name)) ignore(here, 'has a temporary name')
-    else if (NOTES.test(object.name)) ignore(here, 'is a note, not a bundle')
+    else if (isNote(object)) ignore(here, 'is a note, not a bundle')
     else if (object.bytes.length === 0) refuse(found, here, 'empty-object', 'is empty')
     else if (here.bytes > limits.objectBytes)
       refuse(found, here, 'too-large', `has ${here.bytes} bytes where at most ${limits.objectBytes} are read`)
     else readObject(found, here, object.bytes, options.passwords ?? [], work)
   }
   return found
+}
+
+/** JSON with a certificate in it is no note, whatever its name is. */
+function isNote({ name, bytes }: UploadedObject): boolean {
+  return NOTES.test(name) && !(/\.json$/i.test(name) && foreignKind(bytes, name))
 }
 
 function ignore(here: FoundObject, note: string) {
@@ -108,7 +117,7 @@ function problem(code: string, message: string, name?: string): CheckResult {
 }
 
 function refuse(found: Found, here: FoundObject, code: string, what: string) {
-  found.problems.push(problem(code, `${printable(here.name)} ${what}`, here.name))
+  found.problems.push(problem(code, `${printable(here.name)} ${what}`, here.archive ?? here.name))
 }
 
 function readObject(
@@ -120,6 +129,15 @@ function readObject(
 ) {
   try {
     work.spend(OBJECT + bytes.length * OBJECT_BYTE, 'reading an object')
+    if (isZip(bytes) && here.archive === undefined) {
+      readZip(found, here, bytes, passwords, work)
+      return
+    }
+    const foreign = foreignKind(bytes, here.name)
+    if (foreign) {
+      refuse(found, here, foreign.code, foreign.message)
+      return
+    }
     const text = textOf(bytes)
     if (text?.includes('-----BEGIN ')) {
       here.format = 'pem'
@@ -135,19 +153,42 @@ function readObject(
   }
 }
 
-/** Names what people take for a bundle and nobody here opens, and what helps. */
-function whatElse(bytes: Uint8Array, name: string): string {
-  const start = Buffer.from(bytes.subarray(0, 6)).toString('hex')
-  const is = (...magics: string[]) => magics.some((magic) => start.startsWith(magic))
-  if (is('feedfeed', 'cececece')) {
-    const keytool = `keytool -importkeystore -srckeystore ${name} -destkeystore ${name}.p12 -deststoretype PKCS12`
-    return `is a Java keystore: make a PKCS#12 of it with ${keytool}`
+/** Its files are read as if each had been uploaded, and stay one object: it is moved as a whole. */
+function readZip(
+  found: Found,
+  here: FoundObject,
+  bytes: Uint8Array,
+  passwords: readonly Secret[],
+  work: Work,
+) {
+  const unzipped = unzip(bytes, here.name, work)
+  if ('problem' in unzipped) {
+    refuse(found, here, 'archive', unzipped.problem)
+    return
   }
-  if (is('504b0304', '504b0506')) return 'is a ZIP archive: unpack it and upload the PEM files'
-  const isTar = Buffer.from(bytes.subarray(257, 262)).toString('latin1') === 'ustar'
-  if (isTar || is('1f8b', '425a68', 'fd377a585a', '377abcaf271c', '526172211a'))
-    return 'is an archive: unpack it and upload the PEM files'
-  return 'is nothing that is known here'
+  here.format = 'zip'
+  const before = found.problems.length + found.keyProblems.length
+  const alone: string[] = []
+  for (const file of unzipped.files) {
+    const inside: FoundObject = {
+      ...{ name: file.name, archive: here.name, bytes: file.bytes.length },
+      ...{ format: 'unknown', certificates: [], keys: [], note: undefined },
+    }
+    if (isTemporaryName(file.name)) ignore(inside, 'has a temporary name')
+    else if (isNote(file)) ignore(inside, 'is a note')
+    else if (file.bytes.length === 0) ignore(inside, 'is empty')
+    else if (isZip(file.bytes)) refuse(found, inside, 'archive', 'is an archive in an archive: unpack both')
+    else readObject(found, inside, file.bytes, passwords, work)
+    here.certificates.push(...inside.certificates)
+    here.keys.push(...inside.keys)
+    if (inside.certificates.length + inside.keys.length === 0 && inside.note !== undefined)
+      alone.push(`${printable(file.name.slice(here.name.length + 1))} ${inside.note}`)
+  }
+  const holds = alone.length === 0 ? 'nothing' : `nothing but ${alone.slice(0, 8).join(', ')}`
+  if (here.certificates.length + here.keys.length > 0)
+    here.note = alone.length === 0 ? undefined : `left alone in it: ${alone.slice(0, 8).join(', ')}`
+  else if (found.problems.length + found.keyProblems.length === before)
+    ignore(here, `is a ZIP archive without a certificate or key: it holds ${holds}`)
 }
 
 /** Prices in rounds. */
@@ -163,8 +204,8 @@ function readPem(found: Found, here: FoundObject, text: string, passwords: reado
       continue
     }
     const isCertificate = /^(X509 |TRUSTED )?CERTIFICATE$/.test(block.label)
-    const isChain = /^(PKCS ?#?7|CMS|PKCS7)$/.test(block.label)
-    // Parameters, requests and CRLs are common company and mean nothing here.
+    const isChain = /^(PKCS ?#?7( SIGNED DATA)?|CMS)$/.test(block.label) || looksLike(block.der) === 'pkcs7'
+    // Parameters, requests and CRLs are common company and mean nothing here. (Windows calls everything CERTIFICATE.)
     if (!isCertificate && !isChain) continue
     if (block.problem !== undefined) {
       refuse(found, here, 'unreadable', `${where}${block.problem}`)
@@ -223,10 +264,12 @@ function readBinary(
       here.format = 'der'
       addKey(found, here, readEncryptedKey(bytes, passwords, work), '')
       return
-    default:
+    default: {
+      const likely = likeness(bytes, here.name)
       if (EXPECTED.test(here.name))
-        refuse(found, here, 'not-recognised', 'is neither PEM, DER, PKCS#7 nor PKCS#12')
-      else ignore(here, whatElse(bytes, printable(here.name)))
+        refuse(found, here, 'not-recognised', likely ?? 'is neither PEM, DER, PKCS#7 nor PKCS#12')
+      else ignore(here, likely ?? 'is nothing that is known here')
+    }
   }
 }
 
@@ -247,7 +290,7 @@ function addKey(found: Found, here: FoundObject, result: KeyResult, where: strin
     problem(
       result.problem.code,
       `The private key in ${printable(here.name)} ${where === '' ? '' : `${where.trim()} `}${result.problem.message}`,
-      here.name,
+      here.archive ?? here.name,
     ),
   )
 }

@@ -48,7 +48,7 @@ export interface InspectVerdict {
 export interface InspectedFile {
   name: string
   bytes: number
-  format: 'pem' | 'der' | 'pkcs7' | 'pkcs12' | 'ignored' | 'unknown'
+  format: 'pem' | 'der' | 'pkcs7' | 'pkcs12' | 'zip' | 'ignored' | 'unknown'
   certificates: InspectedCertificate[]
   /** Kinds of the private keys, for example `RSA 2048`; nothing else of them is ever shown. */
   privateKeys: string[]

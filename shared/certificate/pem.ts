@@ -41,7 +41,7 @@ export function readPemBlocks(text: string): PemBlock[] {
     const labelStart = at + BEGIN.length
     const labelEnd = text.indexOf(DASHES, labelStart)
     const label = labelEnd < 0 ? '' : text.slice(labelStart, labelEnd)
-    if (label.length > 64 || !/^[A-Z0-9 ]+$/.test(label)) {
+    if (label.length > 64 || !/^[A-Z0-9 #]+$/.test(label)) {
       at = text.indexOf(BEGIN, labelStart)
       continue
     }
@@ -70,7 +70,8 @@ function readBody(label: string, body: string): PemBlock {
   for (const line of body.split(/\r\n|\r|\n/)) {
     const header = /^([A-Za-z0-9-]{1,40}):\s*(.{0,200})$/.exec(line)
     if (header !== null) headers[header[1]!] = header[2]!.trim()
-    else base64.push(line.trim())
+    // Spaces, and line breaks as two characters each: what is left of a PEM that went through one line of something.
+    else base64.push(line.replace(/\\[nr]|\s/g, ''))
   }
   const joined = base64.join('')
   if (joined === '') return { label, headers, der: new Uint8Array(), problem: 'is empty' }

@@ -69,7 +69,8 @@ export function readPkcs12(
     return {
       problem: {
         code: 'password-missing',
-        message: 'is in a PKCS#12 with a password, and none is configured',
+        message:
+          'is in a PKCS#12 with a password, and none is given: write password: of this certificate in rotation.yaml (--password-file FILE for inspect)',
       },
     }
   return {

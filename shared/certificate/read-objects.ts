@@ -14,8 +14,8 @@ import type { X509 } from './x509.ts'
 export type { ReadOptions } from './found.ts'
 
 /**
- * Reads what lies in one folder: any mix of PEM, DER, PKCS#7 and PKCS#12, told apart by content. Names matter only
- * for what is left alone (temporary names, notes) and for the trusted root CA for client certificates:
+ * Reads what lies in one folder: any mix of PEM, DER, PKCS#7, PKCS#12 and ZIP archives of them, told apart by content.
+ * Names matter only for what is left alone (temporary names, notes) and for the trusted root CA for client certificates:
  *
  * - `trusted-root-ca.pem` always is one;
  * - `ca.crt` is one unless a certificate in it issued the leaf or one of its issuers. Kubernetes and
@@ -35,6 +35,8 @@ export interface AssembleOptions extends Pick<ReadOptions, 'judgedBy'> {
 
 /** One object that is none of these does not spoil a pair that needs nothing of it. */
 const SIDE_PROBLEMS = new Set(['unreadable', 'not-recognised', 'empty-object'])
+/** Nor does one of these spoil a leaf with its key, where the issuer may come from elsewhere. */
+const FOREIGN = new Set(['archive', 'keystore', 'document'])
 
 /** Decides what belongs together; see `readObjects`. */
 export function assemble(found: Found, options: AssembleOptions = {}): Reading {
@@ -52,11 +54,14 @@ type Whole = Extract<Reading, { kind: 'complete' }>
 
 function assembled(found: Found, options: AssembleOptions): Reading {
   const problems = [...found.problems, ...found.keyProblems]
-  if (found.problems.some(({ code }) => !SIDE_PROBLEMS.has(code))) return { kind: 'unreadable', problems }
+  if (found.problems.some(({ code }) => !SIDE_PROBLEMS.has(code) && !FOREIGN.has(code)))
+    return { kind: 'unreadable', problems }
   const reading = assembleReadable(found, options)
   const isWhole = reading.kind === 'complete' && reading.alone
+  const isPair = reading.kind === 'complete' && reading.bundle.privateKey !== undefined
   // What cannot be read may be what is missing.
-  if (found.problems.length > 0 && !isWhole) return { kind: 'unreadable', problems }
+  if (found.problems.some(({ code }) => !(FOREIGN.has(code) ? isPair : isWhole)))
+    return { kind: 'unreadable', problems }
   if (reading.kind !== 'complete') return reading
   const { alone: _alone, ...whole } = reading
   return whole
@@ -73,11 +78,14 @@ function assembleReadable(found: Found, options: AssembleOptions): Assembled {
     .filter((object) => !isNamed(object, 'trusted-root-ca.pem'))
     .flatMap((object) => object.certificates)
   const keys = uniqueKeys(found.objects.flatMap((object) => object.keys))
-  const names = found.objects
-    .filter(({ format, name }) => format !== 'ignored' || !isTemporaryName(name))
-    .map(({ format, name, note }) =>
-      format === 'ignored' ? `${printable(name)} (${note})` : printable(name),
-    )
+  const waiting = (missing: 'certificate' | 'private key'): Assembled => ({
+    kind: 'waiting',
+    missing,
+    found: found.objects.filter(({ format }) => format !== 'ignored').map(({ name }) => printable(name)),
+    ignored: found.objects
+      .filter((object) => isLeftAlone(object) && !isTemporaryName(object.name))
+      .map(({ name, note }) => `${printable(name)} (${note})`),
+  })
 
   const usable = pool.filter(
     (certificate) => !maybeClientCa.includes(certificate) || matchingKey(certificate, keys) !== undefined,
@@ -88,12 +96,12 @@ function assembleReadable(found: Found, options: AssembleOptions): Assembled {
   if (leaf === undefined) {
     if (keys.length === 0 && usable.length === 0 && found.keyProblems.length > 0)
       return { kind: 'unreadable', problems: found.keyProblems }
-    return { kind: 'waiting', missing: 'certificate', found: names }
+    return waiting('certificate')
   }
   if (key === undefined && options.keyOptional !== true) {
     // The right key may be the one that could not be opened.
     if (found.keyProblems.length > 0) return { kind: 'unreadable', problems: found.keyProblems }
-    if (keys.length === 0) return { kind: 'waiting', missing: 'private key', found: names }
+    if (keys.length === 0) return waiting('private key')
   }
   if (key === undefined && keys.length > 1)
     return unreadable(
@@ -236,19 +244,22 @@ function isOtherLeaf(certificate: X509, leaf: X509, others: readonly X509[]): bo
 
 /** Told with its reason, and that it did not matter. */
 function spoiltOf(found: Found): Repair[] {
-  return found.problems.map(({ message }) => ({
+  return found.problems.map(({ code, message }) => ({
     code: 'ignored-object',
-    message: `${message.replace(/\.$/, '')}; the certificate, its key and its issuer are complete without it.`,
+    message: `${message.replace(/\.$/, '')}; ${FOREIGN.has(code) ? 'the certificate and its key' : 'the certificate, its key and its issuer'} are complete without it.`,
   }))
 }
 
+/** All of it, or something that was packed in it. */
+function isLeftAlone({ format, note }: FoundObject): boolean {
+  return format === 'ignored' || (format === 'zip' && note !== undefined)
+}
+
 function ignoredOf(found: Found): Repair[] {
-  return found.objects
-    .filter((object) => object.format === 'ignored')
-    .map((object) => ({
-      code: 'ignored-object',
-      message: `${printable(object.name)} was left alone: it ${object.note}.`,
-    }))
+  return found.objects.filter(isLeftAlone).map(({ format, name, note }) => ({
+    code: 'ignored-object',
+    message: `${printable(name)}${format === 'zip' ? `: ${note}` : ` was left alone: it ${note}`}.`,
+  }))
 }
 
 function toBundle(

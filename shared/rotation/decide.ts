@@ -16,7 +16,7 @@ export type Decision =
   | { kind: 'rotate'; bundle: Bundle; halves: Half[] }
   | { kind: 'refuse'; checks: CheckResult[]; bundle?: Bundle; halves?: Half[] }
   /** Half of it: the rest may still arrive. */
-  | { kind: 'wait'; missing: string; found: string[]; until?: Date; because?: string }
+  | { kind: 'wait'; missing: string; found: string[]; ignored?: string[]; until?: Date; because?: string }
   /** Halves of two bundles, and neither got its other half in time. */
   | { kind: 'torn'; checks: CheckResult[]; bundle?: Bundle; halves?: Half[] }
   /** Good, but not valid yet. */
@@ -32,7 +32,10 @@ export type Question = Pick<Attempt, 'job' | 'parties' | 'upload' | 'clientCa'> 
 export async function decide(attempt: Question): Promise<Decision> {
   const { job, parties, journal, upload } = attempt
   const reading = await readUpload(upload, job, parties)
-  if (reading.kind === 'waiting') return { kind: 'wait', missing: reading.missing, found: reading.found }
+  if (reading.kind === 'waiting') {
+    const { missing, found, ignored } = reading
+    return { kind: 'wait', missing, found, ignored }
+  }
   if (reading.kind === 'unreadable') {
     const { problems } = reading
     const rest = otherHalfMayFollow(attempt, problems)

@@ -15,7 +15,7 @@ import type { Outcome } from './state.ts'
 /** An upload as it was read. What is `waiting` may still become whole. */
 export type UploadReading =
   | Exclude<Reading, { kind: 'waiting' }>
-  | { kind: 'waiting'; missing: string; found: string[] }
+  | { kind: 'waiting'; missing: string; found: string[]; ignored: string[] }
 
 /** What lies in `incoming/`, read as far as its limits allow; what stays where it is is told of. */
 export async function readUpload(
@@ -27,12 +27,21 @@ export async function readUpload(
   const { unfinished, leftAlone } = upload
   const reading = await parties.reader.read(upload.objects, readOptions(job, parties))
   if (reading.kind === 'waiting')
-    return { ...reading, found: [...reading.found, ...unfinished, ...leftAlone] }
+    return {
+      ...reading,
+      found: [...reading.found, ...unfinished],
+      ignored: [...reading.ignored, ...leftAlone],
+    }
   if (reading.kind === 'unreadable')
     // Nobody can know what it will be together with the rest.
     return unfinished.length === 0
       ? reading
-      : { kind: 'waiting', missing: 'rest of it', found: allOf(upload) }
+      : {
+          kind: 'waiting',
+          missing: 'rest of it',
+          found: [...namesOf(upload), ...unfinished],
+          ignored: leftAlone,
+        }
   for (const one of [...unfinished, ...leftAlone])
     reading.bundle.repairs.push({ code: 'ignored-object', message: `${one} was left where it is.` })
   reading.bundle.repairs.push(...reading.halves.map(toldOf))
@@ -65,14 +74,20 @@ export async function forgetWaiting(journal: Journal): Promise<void> {
 interface Missing {
   missing: string
   found: string[]
+  /** Of no use, each with the reason. */
+  ignored?: string[] | undefined
   until?: Date | undefined
   because?: string | undefined
 }
 
-export function waitingSentence({ missing, found, ...reading }: Missing): string {
+export function waitingSentence({ missing, found, ignored = [], ...reading }: Missing): string {
   const until = reading.until ? ` until ${reading.until.toISOString()}` : ''
   const because = reading.because ? `. ${reading.because}` : ''
-  return `waiting for the ${missing}${until}: so far there is ${found.join(', ') || 'nothing usable'}${because}`
+  const alone = ignored.length > 0 ? `; left alone: ${ignored.join(', ')}` : ''
+  // What is of no use is no half of anything.
+  if (found.length === 0)
+    return `waiting for a certificate and its private key: nothing usable lies there${alone}`
+  return `waiting for the ${missing}${until}: so far there is ${found.join(', ')}${alone}${because}`
 }
 
 /** Half a bundle is not an error, until it has been one for too long. */
@@ -189,10 +204,6 @@ function isBare({ checks }: Verdict): boolean {
     if (code !== 'chain-complete') return false
     return result === 'warning' || (result === 'refused' && facts?.reason === 'issuer-missing')
   })
-}
-
-function allOf(upload: Upload): string[] {
-  return [...namesOf(upload), ...upload.unfinished, ...upload.leftAlone]
 }
 
 export function namesOf(upload: Upload): string[] {

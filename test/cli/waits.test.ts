@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { strToU8, zipSync } from 'fflate'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { TestCloud } from '../support/cloud.ts'
 import { runCli } from '../support/terminal.ts'
@@ -29,14 +30,19 @@ const hex = (digits: string) => new Uint8Array([...Buffer.from(digits, 'hex'), .
 
 const lone: [string, string, () => Promise<string | Uint8Array>, RegExp][] = [
   ['half a pair', 'fullchain.pem', async () => (await cloud.issue()).fullchainPem, /private key/],
-  ['a ZIP', 'bundle.zip', async () => hex('504b030414000000'), /bundle\.zip .*ZIP.*unpack it/],
-  ['a tar.gz', 'bundle.tgz', async () => hex('1f8b0800'), /bundle\.tgz .*unpack it/],
   [
-    'a JKS',
-    'keystore.jks',
-    async () => hex('feedfeed00000002'),
-    /keystore\.jks .*keytool -importkeystore.*-deststoretype PKCS12/,
+    'a ZIP that is still being written',
+    'bundle.zip',
+    async () => zipSync({ 'a.pem': strToU8('x'.repeat(300)) }).subarray(0, 60),
+    /so far there is bundle\.zip \(cut short\)/,
   ],
+  [
+    'a ZIP with nothing usable in it',
+    'bundle.zip',
+    async () => zipSync({ 'README.md': strToU8('hello'), 'order.html': strToU8('<html>') }),
+    /nothing usable lies there; left alone: bundle\.zip \(is a ZIP archive without a certificate or key: it holds nothing but README\.md is a note, order\.html is nothing that is known here/,
+  ],
+  ['a note', 'result.json', async () => '{}', /nothing usable.*left alone: result\.json \(is a note/],
   [
     'far too much',
     'all.pem',
@@ -51,17 +57,47 @@ it.each(lone)(
     await put(name, await content())
     const plan = await said('plan')
     const rotate = await said('rotate')
-    expect(rotate.all).toMatch(says)
-    expect(plan.all).toMatch(says)
+    expect(rotate.all.replace(/\s+/g, ' ')).toMatch(says)
+    expect(plan.all.replace(/\s+/g, ' ')).toMatch(says)
     expect(rotate.exitStatus).toBe(3)
     expect(await cloud.keys()).toContain(`incoming/shop/${name}`)
   },
 )
 
+it('a keystore alone is refused at once with the command that helps, and beside a pair it is named', async () => {
+  await put('keystore.jks', hex('feedfeed00000002'))
+  const alone = await said('rotate')
+  expect(alone.all.replace(/\s+/g, ' ')).toMatch(
+    /shop refused: keystore\.jks is a Java keystore.*keytool -import/,
+  )
+  expect(alone.exitStatus).toBe(1)
+  await put('keystore.jks', hex('feedfeed00000002'))
+  await cloud.drop(await cloud.issue())
+  const beside = await said('rotate')
+  expect(beside.all.replace(/\s+/g, ' ')).toMatch(
+    /shop rotated: .*keystore\.jks is a Java keystore.*complete without it/,
+  )
+  expect(beside.exitStatus).toBe(0)
+})
+
+it('a ZIP as an authority mails it rotates', async () => {
+  const { fullchainPem, privateKeyPem } = await cloud.issue()
+  const [leaf, ...chain] = fullchainPem.split(/(?<=-----END CERTIFICATE-----\n)/)
+  await put(
+    'shop.zip',
+    zipSync({
+      'certificate.crt': strToU8(leaf!),
+      'ca_bundle.crt': strToU8(chain.join('')),
+      'private.key': strToU8(privateKeyPem),
+    }),
+  )
+  expect(await said('rotate')).toMatchObject({ exitStatus: 0, all: expect.stringMatching(/rotated/) })
+})
+
 it('tick ends with 3 for what waits, where all is well besides', async () => {
   await cloud.drop(await cloud.issue())
   expect((await said('tick')).exitStatus).toBe(0)
-  await put('bundle.zip', hex('504b030414000000'))
+  await put('fullchain.pem', (await cloud.issue()).fullchainPem)
   expect((await said('tick')).exitStatus).toBe(3)
 })
 
