@@ -2,7 +2,7 @@ import type { RenewalOutcome } from '../../shared/acme/renew.ts'
 import type { FailureReport } from '../../shared/base/failure.ts'
 import { printableList } from '../../shared/base/printable.ts'
 import { remedyFor } from '../../shared/rotation/rejection-readme.ts'
-import type { Outcome } from '../../shared/rotation/state.ts'
+import { notVerified, type Outcome } from '../../shared/rotation/state.ts'
 import type { CriticalFinding } from '../../shared/runtime/critical.ts'
 import type { JobReport } from '../../shared/runtime/jobs.ts'
 import { wrap } from '../../shared/status/table.ts'
@@ -69,7 +69,13 @@ function renderCritical(critical: readonly CriticalFinding[], paint: Paint): str
 
 function renderOutcome(outcome: Outcome, paint: Paint): string[] {
   const { certificate, status, checks, repairs, domains, failures, pushed, movedTo } = outcome
-  const [style, mark] = marks[status]
+  const unseen = notVerified(outcome)
+  const [style, mark] =
+    unseen.length === 0 || marks[status][1] !== '✓'
+      ? marks[status]
+      : unseen.some(({ required }) => required)
+        ? marks.failed
+        : (['yellow', '!'] as const)
   const reason = failures.find(({ message }) => outcome.sentence.endsWith(`: ${message}`))
   // It stands below, with its host and with what to do.
   const sentence = reason ? outcome.sentence.slice(0, -reason.message.length - 2) : outcome.sentence

@@ -188,6 +188,10 @@ const certificate = z.strictObject({
     .boolean()
     .default(false)
     .describe('Accept a bundle that is older or narrower than what is served'),
+  requireVerified: z
+    .boolean()
+    .default(false)
+    .describe('A domain that no handshake can reach from here is a failure, not a warning'),
   waitForPair: duration.default(durationMs('1d')).describe('Half a bundle is reported after this long'),
   retire: z
     .strictObject({

@@ -12,6 +12,7 @@ import {
   type DomainOutcome,
   type GatewayFinding,
   isDone,
+  NOT_VERIFIED,
   type Outcome,
   type OutcomeStatus,
   type RecordedDomain,
@@ -71,7 +72,7 @@ export function domainOutcomes(run: Run, begunAt: Date): DomainOutcome[] {
     ([, record]) => ![...run.views.values()].some((view) => isMissing(view, record)),
   )
   const looked = known.map(([target, record]): DomainOutcome => {
-    const failure = record.givenUp ?? run.troubles.get(target)?.toJSON()
+    const failure = record.givenUp ?? run.troubles.get(target)?.toJSON() ?? unverified(run, target)?.toJSON()
     return {
       gateway: record.gateway,
       host: record.host,
@@ -82,6 +83,20 @@ export function domainOutcomes(run: Run, begunAt: Date): DomainOutcome[] {
     }
   })
   return [...looked, ...missing]
+}
+
+/** A handshake was wanted and none was possible. */
+function unverified(run: Run, target: string): Failure | undefined {
+  const record = run.current.domains[target]!
+  const wanted = run.views.get(record.gateway)?.domains.find((domain) => domain.target === target)?.probe
+  if (!record.unverified || record.servedAt || !wanted) return undefined
+  return new Failure({
+    code: NOT_VERIFIED,
+    kind: 'later',
+    message: `${record.host}: nobody has seen that the new certificate is served: ${record.unverified}`,
+    next: 'Let handshakes reach it from here (verify: { connect: host:port }), or say that none is wanted (verify: false).',
+    facts: { required: run.job.config.requireVerified },
+  })
 }
 
 function statusOf(record: RecordedDomain, failed: boolean, begunAt: Date): DomainOutcome['status'] {

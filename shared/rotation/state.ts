@@ -260,3 +260,15 @@ export interface Outcome {
   pushed: (PushTarget & { status: 'pushed' | 'already pushed' | 'failed'; failure?: FailureReport })[]
   failures: FailureReport[]
 }
+
+/** The code of such a domain's failure. */
+export const NOT_VERIFIED = 'served.not-verified'
+
+/** Domains with the new certificate of which nobody has seen that they serve it, though somebody wanted to. */
+export function notVerified({
+  domains,
+}: Pick<Outcome, 'domains'>): { required: boolean; failure: FailureReport }[] {
+  return domains.flatMap(({ failure }) =>
+    failure?.code === NOT_VERIFIED ? [{ required: failure.facts.required === true, failure }] : [],
+  )
+}

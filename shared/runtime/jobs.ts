@@ -7,7 +7,7 @@ import { inParallel } from '../rotation/parallel.ts'
 import type { Parties } from '../rotation/parties.ts'
 import { isCutShort } from '../rotation/perform.ts'
 import { rotate } from '../rotation/rotate.ts'
-import type { Outcome } from '../rotation/state.ts'
+import { notVerified, type Outcome } from '../rotation/state.ts'
 import { uploadsIn } from '../rotation/uploads.ts'
 import type { Wiring } from '../wire/cloud.ts'
 import { type CriticalFinding, leftBare } from './critical.ts'
@@ -158,8 +158,10 @@ export function exitStatus(report: JobReport): 0 | 1 | 3 {
   const unrenewed = report.renewals?.some(({ status }) => status === 'failed' || status === 'waiting')
   // Critical goes before unfinished.
   const lasting = report.failures.some(({ mayPass }) => !mayPass) || report.health?.result === 'failed'
+  const unseen = report.outcomes.flatMap(notVerified)
+  if (unseen.some(({ required }) => required)) return 1
   if (failed || unrenewed || lasting || (report.critical ?? []).length > 0) return 1
-  if (report.notLookedAt?.length || report.failures.length > 0) return 3
+  if (report.notLookedAt?.length || report.failures.length > 0 || unseen.length > 0) return 3
   // Nothing of what waits is in service yet.
   const open = [...report.outcomes, ...(report.renewals ?? [])]
   return open.some(({ status }) => status === 'unfinished' || status === 'waiting') ? 3 : 0

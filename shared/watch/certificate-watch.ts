@@ -1,5 +1,6 @@
 import { day } from '../base/clock.ts'
 import { changesInWords } from '../rotation/difference-words.ts'
+import { notVerified } from '../rotation/state.ts'
 import type { AlertMemory, ConditionMemory, LeafMemory } from './alert-memory.ts'
 import { advance, type Solved } from './conditions.ts'
 import { crossings, type LeafFacts, type SolvedExpiry, type ToldCrossing } from './expiry.ts'
@@ -47,7 +48,10 @@ export function watchCertificate(
   ]
   const outcome = facts.concluded && `${facts.concluded.at} ${facts.concluded.status}`
   const fresh = facts.concluded !== undefined && isNews(facts.concluded.at, now, memory)
-  const rotated = facts.concluded?.status === 'rotated' && outcome !== memory.outcome && fresh && !muted
+  // Told as a failure, then.
+  const unproven = facts.concluded !== undefined && notVerified(facts.concluded).some((one) => one.required)
+  const rotated =
+    facts.concluded?.status === 'rotated' && !unproven && outcome !== memory.outcome && fresh && !muted
   if (!rotated)
     return { notices, memory: remember(expiry.memory, standing.memory, outcome ?? memory.outcome) }
 

@@ -1,6 +1,6 @@
 import { day } from '../base/clock.ts'
 import type { Config } from '../config/schema.ts'
-import { isDone } from '../rotation/state.ts'
+import { isDone, notVerified } from '../rotation/state.ts'
 import type { Condition } from './conditions.ts'
 import { isPast } from './expiry.ts'
 import type { CertificateFacts } from './facts.ts'
@@ -69,8 +69,11 @@ export function problemsOf(facts: CertificateFacts, settings: WatchSettings): Co
 
 function concludedProblem(facts: CertificateFacts, settings: WatchSettings): Condition[] {
   const outcome = facts.concluded
-  if (outcome === undefined || outcome.status === 'rotated' || outcome.status === 'already deployed')
-    return []
+  if (outcome === undefined) return []
+  const unseen = notVerified(outcome).flatMap(({ required, failure }) => (required ? [failure] : []))
+  const isIn = outcome.status === 'rotated' || outcome.status === 'already deployed'
+  if (isIn && unseen.length === 0) return []
+  const failures = [...outcome.failures, ...unseen]
   const signature = `${outcome.status} ${outcome.bundle?.digest ?? outcome.failures.map(({ code }) => code).join(' ')}`
   const bare = outcome.domains
     .filter(({ status }) => status === 'without certificate')
@@ -81,7 +84,7 @@ function concludedProblem(facts: CertificateFacts, settings: WatchSettings): Con
     severity: bare.length > 0 ? ('critical' as const) : ('warning' as const),
     where: bare.length > 0 ? bare : hostsOf(facts),
     action:
-      outcome.failures[0]?.next ??
+      failures[0]?.next ??
       `Read README.txt in ${outcome.movedTo ?? `the newest folder below rejected/${facts.name}/`} and hand in another bundle.`,
   }
   const retryAt = facts.state?.retry?.notBefore
@@ -102,7 +105,7 @@ function concludedProblem(facts: CertificateFacts, settings: WatchSettings): Con
       ...common,
       kind: 'rolled back',
       sentence: outcome.sentence,
-      failures: outcome.failures,
+      failures,
       next: kept || next,
     }
   } else {
@@ -114,8 +117,8 @@ function concludedProblem(facts: CertificateFacts, settings: WatchSettings): Con
       ...common,
       kind: 'failed',
       sentence: outcome.sentence,
-      failures: outcome.failures,
-      next: kept || again,
+      failures,
+      next: isIn ? 'The new certificate is bound, and stays so.' : kept || again,
     }
   }
   return [{ key: notice.key, signature, settles: false, notice }]

@@ -1,6 +1,8 @@
 import { afterEach, describe, expect, it } from 'vitest'
+import { renderReport } from '../../functions/commands/render.ts'
 import { day, minute, second } from '../../shared/base/clock.ts'
 import type { ProbeResult } from '../../shared/probe/port.ts'
+import { exitStatus } from '../../shared/runtime/jobs.ts'
 import { Story, type StoryOptions, statuses } from '../support/story.ts'
 
 const hosts = ['a.shop.example', 'b.shop.example', 'c.shop.example']
@@ -80,6 +82,23 @@ describe('a domain that got the new certificate', () => {
     expect(outcome?.domains.map(({ status }) => status)).toEqual(Array(3).fill('bound, not verified'))
     expect(outcome?.domains[0]?.note).toContain('127.0.0.1:1')
     expect(Object.values(story.cloud.bound()).flat()).toEqual(Array(3).fill(bundle.fingerprint))
+    const report = { outcomes: [outcome!], failures: [] }
+    expect(exitStatus(report)).toBe(3)
+    const said = renderReport(report, false)
+    expect(said).toMatch(/^! shop {2}rotated/)
+    expect(said).toContain('→ Let handshakes reach it from here')
+  })
+
+  it('and must be verified by config is a failure where nobody can look, and stays bound', async () => {
+    const { bundle } = await begin({
+      gateway: { verify: { connect: '127.0.0.1:1' } },
+      certificate: { requireVerified: true },
+    })
+    const [outcome] = await story.tick()
+    const report = { outcomes: [outcome!], failures: [] }
+    expect(exitStatus(report)).toBe(1)
+    expect(renderReport(report, false)).toMatch(/^✗ shop {2}rotated/)
+    expect(Object.values(story.cloud.bound()).flat()).toEqual(Array(3).fill(bundle.fingerprint))
   })
 
   it('and served it before but cannot be reached after the change is undone', async () => {
@@ -118,6 +137,7 @@ describe('a domain that got the new certificate', () => {
     const [outcome] = await story.tick()
     expect(outcome).toMatchObject({ status: 'rotated' })
     expect(new Set(outcome?.domains.map(({ status }) => status))).toEqual(new Set(['bound, not verified']))
+    expect(exitStatus({ outcomes: [outcome!], failures: [] })).toBe(0)
   })
 
   it('later than its budget is judged by the time that passes, not by a clock that somebody sets', async () => {

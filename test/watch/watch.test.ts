@@ -94,6 +94,22 @@ describe('what one tick says', () => {
     expect(tick(later(4 * hour), done)).toEqual([])
   })
 
+  test('is a failure for a rotation that nobody could verify where that is required, and nothing more where it is not', () => {
+    const unseen = (required: boolean) => {
+      const report = { ...failure, code: 'served.not-verified', facts: { required } }
+      const domains = [
+        { gateway: 'apig', host: 'shop.example', status: 'bound, not verified' as const, failure: report },
+      ]
+      return deployed('shop', current, start, {
+        outcomes: [outcome('shop', 'rotated', start, { bundle: current, domains })],
+      })
+    }
+    expect(ticker()(later(minute), unseen(true))).toMatchObject([
+      { kind: 'failed', action: 'Ask APIG why.', next: 'The new certificate is bound, and stays so.' },
+    ])
+    expect(kinds(ticker()(later(minute), unseen(false)))).toEqual(['rotated'])
+  })
+
   test('names another refused bundle, but the same one only once', () => {
     const tick = ticker()
     const refused = (digest: string) =>
