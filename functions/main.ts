@@ -35,6 +35,8 @@ function say(text: string): 0 {
 
 function known(name: string): CommandName {
   if (Object.hasOwn(specs, name)) return name as CommandName
+  if (name.startsWith('-'))
+    throw new UsageError(`${name} stands before the command; write the command first, then its options`)
   const meant = nearest(name, Object.keys(specs))
   const hint = meant === undefined ? '' : `; did you mean ${meant}?`
   throw new UsageError(`there is no command ${JSON.stringify(name)}${hint}`)

@@ -55,8 +55,10 @@ async function play(scene: Scene, emulator: Emulator, folder: string, signal: Ab
   try {
     say(paint('bold', 'cert-rotation demo: an embedded cloud, no account, nothing leaves this machine'))
     say()
+    const count = scene.apig.length + scene.roma.length
+    const ends = count === 1 ? 'its certificate ends soon' : 'their certificate ends soon'
     say(
-      `1. ${countText(scene.apig.length + scene.roma.length, 'domain')} at ${scene.roma.length > 0 ? 'two gateways (APIG, ROMA Connect)' : 'an APIG gateway'}; ${scene.seed ? 'bound as the seed says' : 'their certificate ends soon'}.`,
+      `1. ${countText(count, 'domain')} at ${scene.roma.length > 0 ? 'two gateways (APIG, ROMA Connect)' : 'an APIG gateway'}; ${scene.seed ? 'bound as the seed says' : ends}.`,
     )
     await watch.start()
     const bundle = scene.bundle ?? (await issueBundle(scene, emulator))
@@ -94,10 +96,12 @@ async function readScene(args: string[]): Promise<Scene | 'renew'> {
   if (values.renew) return 'renew'
   if (values.seed !== undefined) return sceneOf(values.seed, await readOwn(values.seed, '--seed'))
   if (!own) return shopDomains
-  if (!values.cert || !values.host)
-    throw new UsageError('your own files need --cert FILE, --host NAME and, unless FILE holds it, --key FILE')
+  const needed = 'your own files need --cert FILE, --host NAME and, unless FILE holds it, --key FILE'
+  if (!values.cert || !values.host) throw new UsageError(needed)
   const certificate = await readOwn(values.cert, '--cert')
   const key = values.key ? await readOwn(values.key, '--key') : ''
+  if (!`${certificate}${key}`.includes('PRIVATE KEY-----'))
+    throw new UsageError(`${needed}: there is no private key`)
   return { apig: values.host, roma: [], bundle: { certificate, key } }
 }
 
@@ -131,7 +135,7 @@ async function readOwn(file: string, option: string): Promise<string> {
       code: 'usage.unreadable-file',
       kind: 'never',
       message: `${option}: ${file} cannot be read`,
-      next: 'Name an existing PEM file.',
+      next: `Name an existing ${option === '--seed' ? 'JSON' : 'PEM'} file.`,
       cause,
     })
   }
