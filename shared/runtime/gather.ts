@@ -22,6 +22,7 @@ import type { LastTick } from '../watch/last-tick.ts'
 import { inOrderOfUrgency, lookKey } from '../watch/look-order.ts'
 import type { Wiring } from '../wire/cloud.ts'
 import { askManager, type Discovery, discover, unlistedGateways } from './discover.ts'
+import { namesLeft } from './left.ts'
 import { renewalsKnown } from './renewals.ts'
 import { lastTickOf } from './tell.ts'
 import { inTime, type Limited, limited } from './time-budget.ts'
@@ -47,13 +48,18 @@ export function gather(
     const { lists, ...seen } = await lookAt(wiring, parties, wiring.names, look, { renewals, unlisted })
     await inTime(look, discover(wiring, parties, lists, found, unlisted), undefined)
     const strays = await inTime(look, misplacedNow(wiring, parties), { misplaced: [], unread: [] })
+    const left = await inTime(
+      look,
+      namesLeft(wiring, parties).catch(() => undefined),
+      undefined,
+    )
     // Copies: what is looked at late goes on adding to its own.
     const { discovered, quotas } = found
     // A gateway that gives no list gives none of its certificates either.
     const known = new Set(seen.unread?.map(({ where }) => where))
     const news = found.unread.filter(({ where }) => !known.has(where))
     const unread = [...(seen.unread ?? []), ...news, ...strays.unread]
-    return { ...seen, ...strays, unread, discovered: [...discovered], quotas: [...quotas] }
+    return { ...seen, ...strays, left, unread, discovered: [...discovered], quotas: [...quotas] }
   })
 }
 

@@ -100,10 +100,21 @@ export interface Gathered {
   unread?: readonly Unread[]
   /** What lies in `incoming/` where no rotation looks. */
   misplaced?: readonly FailureReport[]
+  /** Undefined where nobody has looked. */
+  left?: readonly LeftName[] | undefined
   /** As it was before this tick wrote its own. */
   lastTick?: LastTick | undefined
   /** What there was no time for, or what could not be read: nothing is concluded from it. */
   notLookedAt?: { certificates: ReadonlySet<string>; domains: readonly string[] }
+}
+
+/** A certificate that was rotated once and stands in the config no more, at least not under this name. */
+export interface LeftName {
+  name: string
+  /** Its domains that no certificate of the config lists. */
+  unwatched: readonly string[]
+  /** What lies in the store of it; `deployed/<name>/` holds private keys. */
+  stays: readonly string[]
 }
 
 export interface ServedFacts {

@@ -65,6 +65,8 @@ function titleOf(notice: Notice, now: Date): string {
       return `${notice.where.join(', ')}: ${notice.used} of ${notice.limit} certificates used`
     case 'gateway not read':
       return `${notice.where.join(', ')}: what is ${notice.where[0] === 'scm' ? 'held' : 'bound'} there could not be read`
+    case 'no longer watched':
+      return `${name} has left rotation.yaml: ${notice.unwatched.length === 0 ? 'its domains are watched under another name' : `nobody watches ${listText(notice.unwatched, 3)}`}`
     case 'timer did not run':
       return `The timer has not run since ${instantText(notice.lastTick)}`
     case 'test':
@@ -139,6 +141,10 @@ function details(notice: Notice): string[] {
       return []
     case 'gateway not read':
       return [notice.failure.message]
+    case 'no longer watched':
+      return [
+        `In the store stay ${listText(notice.stays, 3)}${notice.stays.length > 1 ? ', with its private keys' : ''}.`,
+      ]
     case 'timer did not run':
       return [`That is ${durationText(notice.lateMs)} later than expected.`]
     case 'test':

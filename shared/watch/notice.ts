@@ -59,6 +59,7 @@ export type ProblemNotice = NoticeFacts &
     | { kind: 'quota nearly used'; used: number; limit: number }
     | { kind: 'gateway not read'; failure: FailureReport }
     | { kind: 'timer did not run'; lastTick: string; lateMs: number }
+    | { kind: 'no longer watched'; unwatched: readonly string[]; stays: readonly string[] }
   )
 
 export type ProblemKind = ProblemNotice['kind']

@@ -44,11 +44,16 @@ export function watch(gathered: Gathered, runMemory: RunMemory): WatchResult {
   const standing = advance({
     now,
     // This tick is the proof that the timer runs: what another door told about it is solved.
-    present: [...quotaConditions(gathered, runMemory), ...gatewayConditions(gathered)],
+    present: [
+      ...quotaConditions(gathered, runMemory),
+      ...gatewayConditions(gathered),
+      ...leftConditions(gathered),
+    ],
     memory: runMemory.conditions,
     muted: false,
     unknown: (key) =>
-      key.startsWith('quota/') && !gathered.quotas.some(({ where }) => key === `quota/${where}`),
+      (key.startsWith('quota/') && !gathered.quotas.some(({ where }) => key === `quota/${where}`)) ||
+      (key.startsWith(LEFT) && gathered.left === undefined),
   })
   notices.push(...discovered.notices, ...standing.tell.map(({ notice }) => notice))
   for (const { key, memory } of standing.solved) {
@@ -126,6 +131,29 @@ function timerConditions({ now, lastTick }: Pick<Gathered, 'now' | 'lastTick'>):
 const solvedTexts: Record<string, string> = {
   'timer did not run': 'The timer runs again.',
   'gateway not read': 'Its list can be read again.',
+  'no longer watched': 'It stands in rotation.yaml again, or was cleared away.',
+}
+
+const LEFT = 'left/'
+
+/** Once: whoever takes a certificate out of the config, or renames it, learns what that means. */
+function leftConditions({ now, left = [] }: Gathered): Condition[] {
+  return left.map(({ name, unwatched, stays }) => {
+    const notice: ProblemNotice = {
+      kind: 'no longer watched',
+      key: `${LEFT}${name}`,
+      at: now.toISOString(),
+      certificate: name,
+      severity: unwatched.length > 0 ? 'warning' : 'info',
+      escalate: false,
+      where: unwatched.length > 0 ? unwatched : stays,
+      unwatched,
+      stays,
+      next: unwatched.length > 0 ? 'What is bound stays until it ends; nothing renews it.' : 'Nothing.',
+      action: `Write ${name} into rotation.yaml again, or delete ${stays.join(' and ')}.`,
+    }
+    return { key: notice.key, signature: unwatched.join(' '), settles: false, notice }
+  })
 }
 
 export const unreadKey = (where: string) => `gateway/${where}`
