@@ -78,6 +78,7 @@ export async function conclude(
   if (conclusion.status && state.current?.bundle.digest === digest) state.current.status = conclusion.status
   rememberOutcome(journal, outcome)
   delete state.waitingSince
+  delete state.validFrom
   state.moving.copied = true
   await journal.save()
   await finishMove(parties, journal)

@@ -14,5 +14,6 @@ export async function nothingToDo(job: Pick<Job, 'name'>, parties: Pick<Parties,
   if (uploads!.length + claims!.length > 0) return false
   const state = await readState(job.name, parties).catch(() => undefined)
   // No readable state is for those who hold the lease.
-  return state !== undefined && !state.moving && !state.waitingSince && state.current?.status !== 'running'
+  if (!state || state.moving || state.waitingSince || state.validFrom) return false
+  return state.current?.status !== 'running'
 }

@@ -30,7 +30,7 @@ import { runPlan } from './run.ts'
 import { interrupted, notYet, refuse, settle, stillWaiting } from './settle.ts'
 import type { Outcome } from './state.ts'
 import { requireUpdatable } from './update.ts'
-import { forgetWaiting, partOldHalf, waitForRest } from './waiting.ts'
+import { forgetWaiting, partOldHalf, waitForRest, waitUntilValid } from './waiting.ts'
 
 /** How many bundles of one certificate are taken up before others have their turn, and whether that cut it short. */
 export interface Turn {
@@ -100,7 +100,8 @@ async function rotateUpload(found: Attempt, outcomes: Outcome[]): Promise<Outcom
   if (decision.kind === 'wait') return await waitForRest(found, decision)
   const parted = decision.kind === 'torn' ? await partOldHalf(found) : undefined
   if (parted) return parted
-  await forgetWaiting(journal)
+  if (decision.kind === 'not yet') await waitUntilValid(journal, decision.bundle)
+  else await forgetWaiting(journal)
   const halves = 'halves' in decision ? decision.halves : undefined
   const attempt = { ...found, upload: withoutHalves(found.upload, halves) }
   if (decision.kind === 'refuse' || decision.kind === 'torn')

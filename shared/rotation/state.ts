@@ -40,6 +40,8 @@ export interface RotationState {
     notBefore: string
     failure: FailureReport
   }
+  /** A whole bundle lies in `incoming/` and waits for this instant, when it begins to be valid. */
+  validFrom?: string
   /** First seen incomplete: when it is reported as waiting too long. */
   waitingSince?: string
   /** Exactly these objects wait, and since when by our clock: whatever changes among them begins its own time. */

@@ -2,7 +2,7 @@ import { minute } from '../base/clock.ts'
 import { Failure } from '../base/failure.ts'
 import { digestOf, keys } from '../base/names.ts'
 import { printable } from '../base/printable.ts'
-import type { CheckResult, Half, Reading, Repair, UploadedObject } from '../certificate/bundle.ts'
+import type { Bundle, CheckResult, Half, Reading, Repair, UploadedObject } from '../certificate/bundle.ts'
 import type { Verdict } from '../certificate/verdict.ts'
 import { type Attempt, outcomeOf } from './attempt.ts'
 import { deployedObjects } from './deployed-bundle.ts'
@@ -64,9 +64,19 @@ function toldOf({ name, holds, is }: Half): Repair {
 /** Nothing waits any more: the next half begins its own time. */
 export async function forgetWaiting(journal: Journal): Promise<void> {
   const { state } = journal
-  if (state.waitingSince === undefined && state.lying === undefined) return
+  if (!state.waitingSince && !state.lying && !state.validFrom) return
   delete state.waitingSince
+  delete state.validFrom
   delete state.lying
+  await journal.save()
+}
+
+/** So that whoever looks at the state sees what lies there, and for what it waits. */
+export async function waitUntilValid(journal: Journal, { leaf }: Bundle): Promise<void> {
+  const validFrom = leaf.notBefore.toISOString()
+  if (journal.state.validFrom === validFrom) return
+  await forgetWaiting(journal)
+  journal.state.validFrom = validFrom
   await journal.save()
 }
 

@@ -191,7 +191,8 @@ function healthOf(
   const serious = problems.filter(({ kind }) => kind !== 'near expiry' || !(scheduled || facts.rolling))
   if (serious.length > 0) return 'warning'
   const due = facts.renewal?.renewAt !== undefined && Date.parse(facts.renewal.renewAt) <= now.getTime()
-  if (facts.rolling || due || problems.length > 0 || facts.state?.waitingSince !== undefined) return 'due'
+  const waits = facts.state?.waitingSince !== undefined || facts.state?.validFrom !== undefined
+  if (facts.rolling || due || problems.length > 0 || waits) return 'due'
   return leaf === undefined ? 'unknown' : 'ok'
 }
 
@@ -278,6 +279,7 @@ function nextAct(facts: CertificateFacts, leaf: LeafStatus | undefined, now: Dat
   if (facts.rolling && bare) return act('close the gap')
   if (facts.rolling) return act('finish the rotation', state?.retry?.notBefore)
   if (state?.waitingSince !== undefined) return act('wait for the other half')
+  if (state?.validFrom !== undefined) return act('rotate, valid from', state.validFrom)
   if (renewal?.failing !== undefined) return act('order again', renewal.failing.nextAt)
   if (state?.retry !== undefined) return act('try again', state.retry.notBefore)
   if (renewal?.waiting !== undefined) return act('rotate the renewed certificate')

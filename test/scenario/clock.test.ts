@@ -1,7 +1,10 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { day, minute } from '../../shared/base/clock.ts'
+import { emptyOutbox } from '../../shared/notify/outbox.ts'
 import type { Deadline } from '../../shared/rotation/parties.ts'
+import { gather } from '../../shared/runtime/gather.ts'
 import { exitStatus, rotateUploads } from '../../shared/runtime/jobs.ts'
+import { buildStatus } from '../../shared/status/build.ts'
 import { Story } from '../support/story.ts'
 
 const hosts = ['a.shop.example', 'b.shop.example']
@@ -21,12 +24,18 @@ describe('time', () => {
       sentence: expect.stringContaining(notBefore),
     })
     expect(story.changes()).toEqual([])
+    const next = async () => {
+      const gathered = await gather(story.wiring, story.cloud.parties(story.wiring))
+      return buildStatus({ ...gathered, outbox: emptyOutbox() }).certificates[0]
+    }
+    expect(await next()).toMatchObject({ next: { act: 'rotate, valid from', at: notBefore } })
     story.clock.advance(Date.parse(notBefore) - story.clock.lazy.now().getTime() - minute)
     expect((await story.tick())[0]).toMatchObject({ status: 'waiting', failures: [] })
     story.clock.advance(2 * minute)
     expect((await story.tick())[0]).toMatchObject({ status: 'rotated' })
     expect(Object.values(story.cloud.bound()).flat()).toEqual([bundle.fingerprint, bundle.fingerprint])
     expect(await story.results('rejected')).toEqual([])
+    expect(await next()).toMatchObject({ next: { act: 'expires' } })
   })
 
   it('of a machine whose clock is a day behind does not reject a bundle in flight', async () => {
