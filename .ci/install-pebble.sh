@@ -16,7 +16,8 @@ target=${1:-$here/node_modules/.cache/pebble}
 keyring=${DEBIAN_KEYRING:-/usr/share/keyrings/debian-archive-keyring.gpg}
 
 say() { echo "install-pebble: $*" >&2; }
-works() { [ -x "$1" ] && "$1" -h 2>&1 | grep -q -- -config; }
+# Its whole help is read: grep -q would leave at the first match, and who still writes dies of it and counts as broken.
+works() { [ -x "$1" ] && [[ $("$1" -h 2>&1) == *-config* ]]; }
 
 if works "$target/usr/bin/pebble"; then
   say "already in $target ($(cat "$target/version" 2>/dev/null || echo 'version unknown'))"

@@ -132,7 +132,7 @@ osd=$("${ceph[@]}" osd new "$osd_uuid")
 ceph-osd -c "$conf" -i "$osd" --mkfs --osd-uuid "$osd_uuid" 2>"$dir/log/osd-mkfs.out"
 "${ceph[@]}" osd crush add "osd.$osd" 1.0 root=default host=localhost >/dev/null 2>&1
 run osd ceph-osd -c "$conf" -i "$osd" -f
-osd_is_up() { "${ceph[@]}" osd stat | grep -q '1 up'; }
+osd_is_up() { [[ $("${ceph[@]}" osd stat) == *'1 up'* ]]; }
 wait_until 60 osd_is_up
 
 run rgw radosgw -c "$conf" -n client.rgw.a -f

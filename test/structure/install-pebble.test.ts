@@ -83,6 +83,18 @@ Enabled: no
     expect(asked({ DEBIAN_MIRROR: 'http://chosen.example/debian' })).toEqual(['http://chosen.example/debian'])
   })
 
+  it('is nowhere where one that works is there already, however much it has to say about itself', () => {
+    const pebble = join(folder, 'target/usr/bin/pebble')
+    mkdirSync(dirname(pebble), { recursive: true })
+    writeFileSync(pebble, '#!/bin/bash\necho "  -config string"\nfor n in {1..50000}; do echo "$n"; done\n')
+    chmodSync(pebble, 0o755)
+    const env = { ...process.env, PATH: `${folder}/bin:${process.env.PATH}` }
+    expect(execFileSync('bash', [script, join(folder, 'target')], { env, encoding: 'utf8' }).trim()).toBe(
+      join(folder, 'target'),
+    )
+    expect(existsSync(join(folder, 'asked'))).toBe(false)
+  })
+
   it('is nowhere, rather than a host that nobody chose, where the sources name none', () => {
     expect(asked()).toEqual([])
   })
