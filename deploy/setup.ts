@@ -20,6 +20,8 @@ const OLDER_KEPT = 5
 export interface SetupPlan {
   service: DesiredService
   parts: Planned[]
+  /** What only a person can do, once it is made. */
+  byHand: string[]
 }
 
 /**
@@ -37,23 +39,28 @@ export async function planSetup(
   const topic = topicOf(installation, session)
   const there = await bucket.exists()
   const parts: Planned[] = []
+  const byHand: string[] = []
   if (!there)
     parts.push({
       lines: [`+ bucket ${installation.place.bucket} in ${installation.region}, private`],
       apply: bucket.create,
     })
-  if (!(await session.topics.exists(topic.urn)))
+  if (!(await session.topics.exists(topic.urn))) {
     parts.push({
       lines: [`+ topic ${topic.name}: hears of a function whose last try failed`],
       apply: () => session.topics.create(topic.name),
     })
+    byHand.push(
+      `Subscribe an address to the topic ${topic.name} (console: SMN, Topics) and confirm it: until then nobody hears of a function that failed.`,
+    )
+  }
   const { secrets } = installation
   requireRoom(secrets)
   parts.push(...(await planAgency(installation, session)))
   const upload = await planConfig(installation.text, bucket, there)
   const service = serviceOf(installation, topic.urn, session.projectId)
   const functions = await planDeployment(service, await packages(service, installation.files), parties)
-  return { service, parts: [...parts, ...upload, ...functions] }
+  return { service, parts: [...parts, ...upload, ...functions], byHand }
 }
 
 /** FunctionGraph's own limits, which it would name only after half of the work. */
@@ -206,7 +213,7 @@ export async function planUpdate(
   const service = serviceOf(installation, topicOf(installation, session).urn, session.projectId)
   const upload = await planConfig(installation.text, bucket, true)
   const functions = await planDeployment(service, await packagesFor(service, installation.files), parties)
-  return { service, parts: [...upload, ...functions] }
+  return { service, parts: [...upload, ...functions], byHand: [] }
 }
 
 export async function applyAll(parts: readonly Planned[]): Promise<void> {

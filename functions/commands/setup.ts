@@ -7,7 +7,7 @@ import { readArguments } from './usage.ts'
 export async function run(args: string[]): Promise<number> {
   const { values } = readArguments('setup', args)
   return withInstallation(values, async (installation, session) => {
-    const { service, parts } = await planSetup(installation, session, partiesOf(session, say))
+    const { service, parts, byHand } = await planSetup(installation, session, partiesOf(session, say))
     if (parts.length === 0) {
       say(`Nothing to do: the account has everything that ${values.config} needs.`)
       return values.check ? checkInFunction(service, session) : 0
@@ -16,6 +16,7 @@ export async function run(args: string[]): Promise<number> {
     if (!(await agreed('setup', 'Make these changes?', values.yes))) return 0
     await applyAll(parts)
     const status = await checkInFunction(service, session)
+    for (const one of byHand) say(one)
     const [name = 'NAME'] = Object.keys(installation.config.certificates)
     say(
       `Drop a bundle into incoming/${name}/ of the bucket ${installation.place.bucket}: it goes into service.`,

@@ -41,6 +41,11 @@ export function readArguments<N extends CommandName>(name: N, args: string[]): P
     if (stray) throw new UsageError(`${name} takes no ${JSON.stringify(stray[1])}`, next)
     const bare = /^Option '(?:-\w, )?(--[\w-]+) <value>' argument missing/.exec(message)
     if (bare) throw new UsageError(`${bare[1]} needs a value`, next)
+    const dashed = /^Option '(?:-\w, )?(--[\w-]+)'? argument is ambiguous/.exec(message)
+    if (dashed)
+      throw new UsageError(`${dashed[1]} needs a value; one that begins with - stands after =`, next)
+    const flag = /^Option '(?:-\w, )?(--[\w-]+)' does not take an argument/.exec(message)
+    if (flag) throw new UsageError(`${flag[1]} takes no value`, next)
     throw new UsageError(message.split('. ')[0] ?? 'unreadable arguments', next)
   }
 }

@@ -50,7 +50,7 @@ export async function sendTest(
 }
 
 /** One message that says it is a test; `id` tells two of them apart. */
-export function testDigest(now: Date, id: string, installation: string | undefined): Digest {
+function testDigest(now: Date, id: string, installation: string | undefined): Digest {
   const at = now.toISOString()
   return {
     id: `test-${id}`,

@@ -19,7 +19,7 @@ import {
 import { unreadableStore, versionedStore, writableStore } from '../health/store.ts'
 import { findProjectId } from '../http/auth.ts'
 import type { Channel } from '../notify/port.ts'
-import { testDigest } from '../notify/test-message.ts'
+import { sendTest } from '../notify/test-message.ts'
 import { readState } from '../rotation/journal.ts'
 import { gatewayKey } from '../rotation/look.ts'
 import { inParallel } from '../rotation/parallel.ts'
@@ -265,32 +265,27 @@ async function renewal(
   return checks
 }
 
-async function channels({ wiring, parties, options, id }: Look): Promise<HealthCheck[]> {
-  const { failure } = linesOf('alerts')
+async function channels({ wiring, parties, options }: Look): Promise<HealthCheck[]> {
+  const { passed, failure } = linesOf('alerts')
   try {
-    const { all } = await wiring.channels()
-    if (all.length === 0) return [nobodyIsTold]
-    const { signal } = parties.deadline
-    const digest = testDigest(parties.clock.now(), id, wiring.config.name)
-    const send = options.send ? (channel: Channel) => channel.send(digest, signal) : undefined
-    return await Promise.all(all.map((channel) => channelCheck(channel, send, signal)))
+    const channels = await wiring.channels()
+    if (channels.all.length === 0) return [nobodyIsTold]
+    const { clock, deadline } = parties
+    const { signal } = deadline
+    if (!options.send) return await Promise.all(channels.all.map((channel) => reachCheck(channel, signal)))
+    const sent = await sendTest(channels, { from: wiring.installation, clock, signal })
+    return sent.map(({ channel, said, failure: refused }) =>
+      refused ? failure(channel, refused) : passed(channel, `took a test message${said ? `: ${said}` : ''}`),
+    )
   } catch (thrown) {
     return [failure('alerts', asFailure(thrown))]
   }
 }
 
-async function channelCheck(
-  channel: Channel,
-  send: ((channel: Channel) => Promise<string | undefined>) | undefined,
-  signal: AbortSignal,
-): Promise<HealthCheck> {
+async function reachCheck(channel: Channel, signal: AbortSignal): Promise<HealthCheck> {
   const { passed, failure } = linesOf('alerts')
   const { name } = channel
   try {
-    if (send) {
-      const said = await send(channel)
-      return passed(name, `took a test message${said ? `: ${said}` : ''}`)
-    }
     await channel.reach?.(signal)
     const reached = channel.reach ? 'can be reached; ' : ''
     return passed(name, `${reached}not proven: that it takes a message (--send sends one)`)

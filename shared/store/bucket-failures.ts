@@ -55,7 +55,7 @@ export function bucketFailure(
 ): Failure {
   if (error instanceof Failure) return error
   const { code, status, requestId, retryAfter } = read(error, context.now)
-  const object = context.key === undefined ? '' : ` of ${JSON.stringify(context.key)}`
+  const object = !context.key ? '' : ` of ${JSON.stringify(context.key)}`
   const answered = `${context.operation}${object} in ${context.description}`
   const facts = {
     store: context.description,

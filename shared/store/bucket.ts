@@ -182,7 +182,7 @@ class BucketStore implements Store {
   }
 
   async versioned(options: { signal?: AbortSignal } = {}): Promise<boolean> {
-    return this.#request('VERSIONING', '', options.signal, async ({ sdk, client }, signal) => {
+    return this.#request('GET of the versioning', '', options.signal, async ({ sdk, client }, signal) => {
       const command = new sdk.GetBucketVersioningCommand({ Bucket: this.#options.bucket })
       const { Status } = await client.send(command, { abortSignal: signal })
       return Status === 'Enabled'
@@ -260,7 +260,7 @@ class BucketStore implements Store {
 
   /** One request with its tries. Each of ours is idempotent: a PUT writes the same bytes to the same key. */
   async #request<T>(
-    operation: 'GET' | 'PUT' | 'LIST' | 'DELETE' | 'VERSIONING',
+    operation: 'GET' | 'PUT' | 'LIST' | 'DELETE' | 'GET of the versioning',
     key: string,
     signal: AbortSignal | undefined,
     attempt: (loaded: Loaded, signal: AbortSignal) => Promise<T>,

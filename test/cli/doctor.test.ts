@@ -347,6 +347,18 @@ describe('doctor of a bucket', () => {
     expect(text.match(/^store ✗/gm)).toHaveLength(1)
   })
 
+  it('whose versioning may not be looked at', async () => {
+    await client().send(new CreateBucketCommand({ Bucket: bucket }))
+    const denied = '<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>'
+    cloud.emulator.faults.add({
+      route: 'obs.getBucketVersioning',
+      fault: { status: 403, reply: denied, effect: 'none' },
+    })
+    const { exitStatus, text } = await bucketDoctor('--read-only')
+    expect(text).toMatch(/^store ! .*GET of the versioning in bucket my-certificates was denied/m)
+    expect(exitStatus).toBe(0)
+  })
+
   it('that keeps old versions, and with them every private key', async () => {
     await client().send(new CreateBucketCommand({ Bucket: bucket }))
     await client().send(

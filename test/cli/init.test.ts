@@ -1,8 +1,6 @@
-import { execFile, spawn } from 'node:child_process'
-import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
-import { createInterface } from 'node:readline'
+import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { type Emulator, startEmulator } from '../../emulator/emulator.ts'
 import { runCli } from '../support/terminal.ts'
@@ -15,67 +13,7 @@ beforeEach(async () => {
 })
 afterEach(() => rm(folder, { recursive: true, force: true }))
 
-/** The lines that the README tells a newcomer to type after `init --emulator`, as they stand there. */
-async function readmeLines(): Promise<string[]> {
-  const readme = await readFile(resolve('README.md'), 'utf8')
-  const block =
-    /npx cert-rotation init --emulator[^\n]*\n```[\s\S]*?```sh\n([\s\S]*?)```/.exec(readme)?.[1] ?? ''
-  return block.split('\n').filter((line) => line.trim() !== '')
-}
-
 describe('init --emulator', () => {
-  it("starts a cloud that the README's own lines rotate on, from an empty folder", async () => {
-    // `npx cert-rotation` of an installed package is this program.
-    const npx = join(folder, 'npx')
-    await writeFile(
-      npx,
-      `#!/bin/sh\nshift\nexec '${process.execPath}' '${resolve('bin/cert-rotation.js')}' "$@"\n`,
-    )
-    await chmod(npx, 0o755)
-    const env = { ...process.env, PATH: `${folder}:${process.env.PATH}`, NO_COLOR: '1' }
-    const child = spawn(npx, ['cert-rotation', 'init', '--emulator'], {
-      cwd: folder,
-      env,
-      stdio: ['ignore', 'pipe', 'inherit'],
-    })
-    const ended = new Promise((done) => child.once('close', done))
-    try {
-      const printed: string[] = []
-      await new Promise<void>((ready, failed) => {
-        child.once('close', () => failed(new Error(printed.join('\n'))))
-        createInterface({ input: child.stdout }).on('line', (line) => {
-          printed.push(line)
-          if (line.startsWith('  npx cert-rotation status') && printed.some((one) => one.includes('rotate')))
-            ready()
-        })
-      })
-      const lines = await readmeLines()
-      const commands = lines.map((line) => line.replace(/\s+#.*$/, ''))
-      // What init prints and what the README says are the same.
-      expect(
-        printed
-          .filter((line) => line.startsWith('  ') && /npx|mkdir|cp /.test(line))
-          .map((line) => line.trim()),
-      ).toEqual(commands)
-      const outputs: string[] = []
-      for (const command of commands) {
-        const { status, output } = await shell(command, folder, env)
-        expect(`${command}: ${status}`, output).toBe(`${command}: 0`)
-        outputs.push(output)
-      }
-      const [doctor, before, , , plan, rotate, after] = outputs
-      expect(doctor).toMatch(/exit 0\n$/)
-      expect(doctor).not.toContain('✗')
-      expect(plan).toMatch(/shop {2}rotate: /)
-      expect(rotate).toContain('5 of 5 domains serve the new certificate')
-      expect(before).toMatch(/in 8 days|8 d/)
-      expect(after).not.toMatch(/in 8 days|8 d/)
-    } finally {
-      child.kill('SIGTERM')
-      expect(await ended).toBe(0)
-    }
-  })
-
   it('never writes over a config that is there', async () => {
     const config = join(folder, 'mine.yaml')
     await writeFile(config, 'mine')
@@ -192,15 +130,3 @@ describe('init, without a terminal', () => {
     expect(wrong.stderr).not.toContain('defect')
   })
 })
-
-function shell(
-  command: string,
-  cwd: string,
-  env: NodeJS.ProcessEnv,
-): Promise<{ status: number; output: string }> {
-  return new Promise((done) => {
-    execFile('sh', ['-c', command], { cwd, env }, (error, stdout, stderr) =>
-      done({ status: error ? Number(error.code ?? 1) : 0, output: `${stdout}${stderr}` }),
-    )
-  })
-}

@@ -105,6 +105,7 @@ describe('setup, as a user types it', () => {
     expect(first.output).not.toMatch(/AccessDenied|✗/)
     expect(first.output).toContain(`+ bucket ${BUCKET} in eu-de, private`)
     expect(first.output).toContain('Seen from inside the function cert-rotation-production-on-timer:')
+    expect(first.output).toContain('Subscribe an address to the topic cert-rotation-production')
     expect(first.exitStatus).toBe(0)
     const { agencies, policies, buckets, functions, topics } = emulator.state()
     expect(agencies).toEqual([
