@@ -1,7 +1,7 @@
 import { systemClock } from '../../shared/base/clock.ts'
 import type { ProbeTarget, ServedCertificate } from '../../shared/probe/port.ts'
 import { createProbe } from '../../shared/probe/tls.ts'
-import { probeTarget } from '../../shared/rotation/look.ts'
+import { probeTarget } from '../../shared/rotation/plan/look.ts'
 
 /** What a client that keeps connecting saw of one domain. */
 export interface Watched {

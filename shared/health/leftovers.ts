@@ -1,6 +1,6 @@
 import { hour } from '../base/clock.ts'
 import { printable } from '../base/printable.ts'
-import type { RotationState } from '../rotation/state.ts'
+import type { RotationState } from '../rotation/record/state.ts'
 import { countText, listText } from '../watch/words.ts'
 import { type HealthCheck, linesOf } from './port.ts'
 

@@ -1,15 +1,14 @@
 import type { Bundle, CheckResult, Half, UploadedObject } from '../certificate/bundle.ts'
 import { hostMatches } from '../certificate/host-name.ts'
 import type { Served, Verdict } from '../certificate/verdict.ts'
-import type { CertificateConfig } from '../config/schema.ts'
-import type { Attempt } from './attempt.ts'
-import { withClientCa } from './client-ca.ts'
-import { readOptions } from './incoming.ts'
-import { judgeOf } from './judged.ts'
-import type { GatewayView } from './look.ts'
-import type { Job, Parties } from './parties.ts'
-import { type Wait, waitFor } from './retry.ts'
-import { isHalfReplaced, namesOf, otherHalfMayFollow, readUpload, whatMayFollow } from './waiting.ts'
+import type { Attempt } from './intake/attempt.ts'
+import { withClientCa } from './intake/client-ca.ts'
+import { readOptions } from './intake/incoming.ts'
+import { isHalfReplaced, namesOf, otherHalfMayFollow, readUpload, whatMayFollow } from './intake/waiting.ts'
+import { configuredHosts, type Job, type Parties } from './parties.ts'
+import type { GatewayView } from './plan/look.ts'
+import { judgeOf } from './record/judged.ts'
+import { type Wait, waitFor } from './record/retry.ts'
 
 /** What is to become of an upload, as far as that can be said without asking a gateway. */
 export type Decision =
@@ -135,15 +134,6 @@ function judgeBundle(
     served,
     allowDowngrade: config.allowDowngrade,
   })
-}
-
-/** Domains that are written by their ids only get their name from the gateway. */
-export function configuredHosts({ gateways }: Pick<CertificateConfig, 'gateways'>): string[] {
-  return gateways.flatMap((gateway) =>
-    gateway.domains.flatMap((domain) =>
-      typeof domain === 'string' ? [domain] : domain.host ? [domain.host] : [],
-    ),
-  )
 }
 
 /** What the service said about the content holds until the bundle or the config changes, or a person asks. */

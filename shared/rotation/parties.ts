@@ -8,7 +8,7 @@ import type { Manager } from '../manager/port.ts'
 import type { Probe } from '../probe/port.ts'
 import type { BundleReader } from '../reader/port.ts'
 import type { Store } from '../store/port.ts'
-import type { ClientCaSetting } from './client-ca.ts'
+import type { ClientCaSetting } from './intake/client-ca.ts'
 import type { ProgressEvent } from './progress.ts'
 
 /** The time an invocation has left. After `signal` nothing new is begun; what is begun is brought to its end. */
@@ -69,4 +69,13 @@ export interface Job {
   requestTimeoutMs: number
   /** A person asks: a bundle refused before is tried again, and growing waits do not count. */
   asked: boolean
+}
+
+/** Domains that are written by their ids only get their name from the gateway. */
+export function configuredHosts({ gateways }: Pick<CertificateConfig, 'gateways'>): string[] {
+  return gateways.flatMap((gateway) =>
+    gateway.domains.flatMap((domain) =>
+      typeof domain === 'string' ? [domain] : domain.host ? [domain.host] : [],
+    ),
+  )
 }

@@ -1,15 +1,15 @@
 import { asFailure, Failure } from '../base/failure.ts'
 import type { Bundle, CheckResult } from '../certificate/bundle.ts'
-import { type Attempt, about, outcomeOf } from './attempt.ts'
-import { conclude, rememberOutcome } from './conclude.ts'
+import { laterFailure } from './act/run.ts'
+import type { Run } from './act/run-context.ts'
 import { firstRefusal } from './decide.ts'
-import { judgeOf } from './judged.ts'
+import { type Attempt, about, outcomeOf } from './intake/attempt.ts'
+import { conclude, rememberOutcome } from './intake/conclude.ts'
+import { isCutShort } from './out-of-time.ts'
 import { waitsForPeople } from './outcome.ts'
-import { isCutShort } from './perform.ts'
-import { forgetWait, notBefore, postpone, type Wait } from './retry.ts'
-import { laterFailure } from './run.ts'
-import type { Run } from './run-context.ts'
-import type { Outcome, RotationState } from './state.ts'
+import { judgeOf } from './record/judged.ts'
+import { forgetWait, notBefore, postpone, type Wait } from './record/retry.ts'
+import type { Outcome, RotationState } from './record/state.ts'
 
 /** The verdict went against the bundle: nothing was touched, it goes to `rejected/`. */
 export async function refuse(attempt: Attempt, checks: CheckResult[], bundle?: Bundle): Promise<Outcome> {

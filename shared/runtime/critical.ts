@@ -1,5 +1,5 @@
-import { readState } from '../rotation/journal.ts'
 import type { Parties } from '../rotation/parties.ts'
+import { readState } from '../rotation/record/journal.ts'
 import type { StatusModel } from '../status/model.ts'
 import { certificateFacts, isAcknowledged } from '../watch/facts.ts'
 import { type NoticeText, noticeText } from '../watch/notice-text.ts'

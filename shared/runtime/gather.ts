@@ -3,13 +3,13 @@ import { asFailure, Failure } from '../base/failure.ts'
 import { keys } from '../base/names.ts'
 import type { DomainConfig, GatewayConfig } from '../config/schema.ts'
 import type { DomainBinding } from '../gateway/port.ts'
-import { readState } from '../rotation/journal.ts'
-import { findDomain, findListed, gatewayKey, probeTarget } from '../rotation/look.ts'
-import { misplacedIn } from '../rotation/misplaced.ts'
+import { misplacedIn } from '../rotation/intake/misplaced.ts'
+import { uploadsIn } from '../rotation/intake/uploads.ts'
 import { inParallel } from '../rotation/parallel.ts'
 import type { Parties } from '../rotation/parties.ts'
-import type { RotationState } from '../rotation/state.ts'
-import { uploadsIn } from '../rotation/uploads.ts'
+import { findDomain, findListed, gatewayKey, probeTarget } from '../rotation/plan/look.ts'
+import { readState } from '../rotation/record/journal.ts'
+import type { RotationState } from '../rotation/record/state.ts'
 import type {
   CloudSeen,
   DomainObservation,

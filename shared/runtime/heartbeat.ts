@@ -1,5 +1,5 @@
 import { asFailure, Failure } from '../base/failure.ts'
-import { isMisplaced } from '../rotation/misplaced.ts'
+import { isMisplaced } from '../rotation/intake/misplaced.ts'
 import type { Parties } from '../rotation/parties.ts'
 import { watchKeys } from '../watch/alert-memory.ts'
 import type { Unread } from '../watch/facts.ts'

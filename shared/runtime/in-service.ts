@@ -1,9 +1,9 @@
 import type { DomainSeen, LeafKnown, LeafSeen } from '../acme/incumbent.ts'
 import { asFailure } from '../base/failure.ts'
-import { findListed, gatewayKey, probeTarget } from '../rotation/look.ts'
 import { inParallel } from '../rotation/parallel.ts'
 import type { Job, Parties } from '../rotation/parties.ts'
-import type { BundleFacts, RotationState } from '../rotation/state.ts'
+import { findListed, gatewayKey, probeTarget } from '../rotation/plan/look.ts'
+import type { BundleFacts, RotationState } from '../rotation/record/state.ts'
 import { judgeServed } from '../watch/served.ts'
 
 type GatewayConfig = Job['config']['gateways'][number]

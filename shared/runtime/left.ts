@@ -1,8 +1,8 @@
 import { keys } from '../base/names.ts'
-import { configuredHosts } from '../rotation/decide.ts'
-import { readState } from '../rotation/journal.ts'
 import { inParallel } from '../rotation/parallel.ts'
 import type { Parties } from '../rotation/parties.ts'
+import { configuredHosts } from '../rotation/parties.ts'
+import { readState } from '../rotation/record/journal.ts'
 import type { LeftName } from '../watch/facts.ts'
 import type { Wiring } from '../wire/cloud.ts'
 

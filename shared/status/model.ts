@@ -1,6 +1,6 @@
 import type { FailureReport } from '../base/failure.ts'
 import type { HealthCheck, HealthResult } from '../health/port.ts'
-import type { Outcome } from '../rotation/state.ts'
+import type { Outcome } from '../rotation/record/state.ts'
 import type { QuotaFacts } from '../watch/facts.ts'
 import type { ServedProblem } from '../watch/notice.ts'
 import type { ServedVerdict } from '../watch/served.ts'

@@ -1,4 +1,4 @@
-import type { Outcome, RotationState } from '../rotation/state.ts'
+import type { Outcome, RotationState } from '../rotation/record/state.ts'
 import { plain } from '../watch/notice-text.ts'
 import type { RotationStatus, StepStatus } from './model.ts'
 

@@ -1,6 +1,6 @@
 import { day } from '../base/clock.ts'
-import { changesInWords } from '../rotation/difference-words.ts'
-import { notVerified } from '../rotation/state.ts'
+import { changesInWords } from '../rotation/record/difference-words.ts'
+import { notVerified } from '../rotation/record/state.ts'
 import type { AlertMemory, ConditionMemory, LeafMemory } from './alert-memory.ts'
 import { advance, type Solved } from './conditions.ts'
 import { crossings, type LeafFacts, type SolvedExpiry, type ToldCrossing } from './expiry.ts'

@@ -1,5 +1,5 @@
 import { sameHost } from '../base/host.ts'
-import type { BundleFacts, RecordedDomain, RotationState } from '../rotation/state.ts'
+import type { BundleFacts, RecordedDomain, RotationState } from '../rotation/record/state.ts'
 
 export type Expected = Pick<BundleFacts, 'fingerprint' | 'chain'>
 

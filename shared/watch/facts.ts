@@ -1,7 +1,7 @@
 import type { FailureReport } from '../base/failure.ts'
 import type { Config } from '../config/schema.ts'
 import type { ProbeResult, ServedCertificate } from '../probe/port.ts'
-import type { BundleFacts, Outcome, RotationState } from '../rotation/state.ts'
+import type { BundleFacts, Outcome, RotationState } from '../rotation/record/state.ts'
 import { readAlertMemory } from './alert-memory.ts'
 import { expectedAt, recordAt } from './expectation.ts'
 import type { LeafFacts } from './expiry.ts'

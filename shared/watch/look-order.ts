@@ -1,4 +1,4 @@
-import type { RotationState } from '../rotation/state.ts'
+import type { RotationState } from '../rotation/record/state.ts'
 import { readAlertMemory } from './alert-memory.ts'
 import { servedKey } from './trouble.ts'
 

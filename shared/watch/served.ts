@@ -1,6 +1,6 @@
 import { asciiHost } from '../base/host.ts'
 import type { ProbeResult } from '../probe/port.ts'
-import type { BundleFacts } from '../rotation/state.ts'
+import type { BundleFacts } from '../rotation/record/state.ts'
 import type { ServedProblem } from './notice.ts'
 
 export type ServedVerdict =

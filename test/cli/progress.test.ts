@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { Progress } from '../../functions/commands/progress.ts'
 import { renderReport } from '../../functions/commands/render.ts'
 import type { ProgressEvent } from '../../shared/rotation/progress.ts'
-import type { DomainOutcome, Outcome } from '../../shared/rotation/state.ts'
+import type { DomainOutcome, Outcome } from '../../shared/rotation/record/state.ts'
 import { Story } from '../support/story.ts'
 
 /** What somebody who watches a rotation sees, and what is left of it at its end. Time is the test's. */

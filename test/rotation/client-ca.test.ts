@@ -3,7 +3,7 @@ import { createAuthority } from '../../emulator/authority.ts'
 import type { Bundle, Certificate } from '../../shared/certificate/bundle.ts'
 import { withTrustedRootCa } from '../../shared/certificate/read-objects.ts'
 import { rootsFromPem } from '../../shared/certificate/trust.ts'
-import { type ClientCaFacts, requireClientCa, withClientCa } from '../../shared/rotation/client-ca.ts'
+import { type ClientCaFacts, requireClientCa, withClientCa } from '../../shared/rotation/intake/client-ca.ts'
 
 let a: Certificate
 let b: Certificate

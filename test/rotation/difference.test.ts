@@ -6,8 +6,8 @@ import {
   differenceOf,
   type GatewayFacts,
   shortened,
-} from '../../shared/rotation/difference.ts'
-import { changesInWords, differenceRows } from '../../shared/rotation/difference-words.ts'
+} from '../../shared/rotation/record/difference.ts'
+import { changesInWords, differenceRows } from '../../shared/rotation/record/difference-words.ts'
 
 /** Facts → difference → words: pure, so each row says what people would be told of one change. */
 

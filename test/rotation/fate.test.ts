@@ -1,6 +1,11 @@
 import { describe, expect, test } from 'vitest'
-import { type BundleFate, fateOf } from '../../shared/rotation/fate.ts'
-import type { BundleFacts, Outcome, OutcomeStatus, RotationState } from '../../shared/rotation/state.ts'
+import { type BundleFate, fateOf } from '../../shared/rotation/intake/fate.ts'
+import type {
+  BundleFacts,
+  Outcome,
+  OutcomeStatus,
+  RotationState,
+} from '../../shared/rotation/record/state.ts'
 
 const bundle = (name: string) => ({ digest: `digest ${name}`, fingerprint: name }) as BundleFacts
 const failure = {

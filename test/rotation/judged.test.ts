@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { judgeOf } from '../../shared/rotation/judged.ts'
+import { judgeOf } from '../../shared/rotation/record/judged.ts'
 
 it.each([
   ['the service speaks of the content', 'never', 'gateway.refused', 'APIG.2104', 'content'],

@@ -2,14 +2,14 @@ import { describe, expect, test } from 'vitest'
 import { remoteCertificateName } from '../../shared/base/names.ts'
 import type { CertificateConfig, GatewayConfig } from '../../shared/config/schema.ts'
 import type { BoundCertificate, Gateway, KeyAlgorithm } from '../../shared/gateway/port.ts'
-import type { GatewayView } from '../../shared/rotation/look.ts'
-import { type PlanFacts, planRotation, type Step, stepKey } from '../../shared/rotation/plan.ts'
+import type { GatewayView } from '../../shared/rotation/plan/look.ts'
+import { type PlanFacts, planRotation, type Step, stepKey } from '../../shared/rotation/plan/plan.ts'
 import type {
   AttachHabit,
   BundleFacts,
   CurrentRotation,
   RecordedDomain,
-} from '../../shared/rotation/state.ts'
+} from '../../shared/rotation/record/state.ts'
 
 /**
  * Facts → steps, and the way back that is recorded beside them. Planning asks nobody, so no cloud is needed:

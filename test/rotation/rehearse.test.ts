@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { Failure } from '../../shared/base/failure.ts'
-import { findingsOf, orderOf } from '../../shared/rotation/attach-habit.ts'
-import { excuseFor, refusalOf } from '../../shared/rotation/rehearse.ts'
+import { excuseFor, refusalOf } from '../../shared/rotation/act/rehearse.ts'
+import { findingsOf, orderOf } from '../../shared/rotation/plan/attach-habit.ts'
 
 const refused = (status: number, errorCode?: string, kind: 'never' | 'later' | 'again' = 'never') =>
   new Failure({ code: 'gateway.refused', kind, message: 'no', next: '', facts: { status, errorCode } })

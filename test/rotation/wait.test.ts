@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { day, hour, minute } from '../../shared/base/clock.ts'
-import { notBefore, waitFor } from '../../shared/rotation/retry.ts'
+import { notBefore, waitFor } from '../../shared/rotation/record/retry.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
 
 const clock = new VirtualClock().lazy

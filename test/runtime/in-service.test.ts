@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { standingOf } from '../../shared/acme/incumbent.ts'
 import { day } from '../../shared/base/clock.ts'
-import { openJournal } from '../../shared/rotation/journal.ts'
+import { openJournal } from '../../shared/rotation/record/journal.ts'
 import { bundlesOf, domainsSeen, gatewayLists, leafOf } from '../../shared/runtime/in-service.ts'
 import { rotateUploads } from '../../shared/runtime/jobs.ts'
 import { TestCloud } from '../support/cloud.ts'

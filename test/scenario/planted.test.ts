@@ -3,7 +3,7 @@ import { day } from '../../shared/base/clock.ts'
 import type { Log } from '../../shared/base/log.ts'
 import { remoteCertificateName } from '../../shared/base/names.ts'
 import { Secret } from '../../shared/base/secret.ts'
-import type { CreatedCertificate, RotationState } from '../../shared/rotation/state.ts'
+import type { CreatedCertificate, RotationState } from '../../shared/rotation/record/state.ts'
 import { tick } from '../../shared/runtime/tick.ts'
 import { Story, type StoryOptions } from '../support/story.ts'
 

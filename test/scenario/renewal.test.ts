@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { day, hour, minute } from '../../shared/base/clock.ts'
-import type { RotationState } from '../../shared/rotation/state.ts'
+import type { RotationState } from '../../shared/rotation/record/state.ts'
 import { exitStatus } from '../../shared/runtime/jobs.ts'
 import { tick } from '../../shared/runtime/tick.ts'
 import type { StatusModel } from '../../shared/status/model.ts'

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { rootsFromPem } from '../../shared/certificate/trust.ts'
-import type { Outcome } from '../../shared/rotation/state.ts'
+import type { Outcome } from '../../shared/rotation/record/state.ts'
 import { rotateUploads } from '../../shared/runtime/jobs.ts'
 import { type Bundle, TestCloud } from '../support/cloud.ts'
 

@@ -1,7 +1,7 @@
 import { day, hour, minute } from '../../shared/base/clock.ts'
 import { Failure } from '../../shared/base/failure.ts'
 import { emptyOutbox, queue, settle } from '../../shared/notify/outbox.ts'
-import type { RotationState } from '../../shared/rotation/state.ts'
+import type { RotationState } from '../../shared/rotation/record/state.ts'
 import { buildStatus } from '../../shared/status/build.ts'
 import type { StatusModel } from '../../shared/status/model.ts'
 import type { DomainObservation, RenewalFacts } from '../../shared/watch/facts.ts'

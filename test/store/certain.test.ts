@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import { digestOf } from '../../shared/base/names.ts'
-import { copyObjects, copyUnread, removeSources } from '../../shared/rotation/move.ts'
+import { copyObjects, copyUnread, removeSources } from '../../shared/rotation/intake/move.ts'
 import { getCertain, getListed, putCertain } from '../../shared/store/certain.ts'
 import type { ObjectSummary, Store, StoredObject } from '../../shared/store/port.ts'
 import { failureOf } from '../contract/store.contract.ts'

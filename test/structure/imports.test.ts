@@ -3,6 +3,21 @@ import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 
+/** What every part of a rotation may use: contracts, and what is pure. */
+const SPINE = [
+  'shared/base',
+  'shared/certificate',
+  'shared/config/schema',
+  'shared/store/port',
+  'shared/store/certain',
+  'shared/gateway/port',
+  'shared/manager/port',
+  'shared/probe/port',
+  'shared/reader/port',
+]
+/** Whom a rotation talks to, and how long: every room of it may know that. */
+const PARTIES = ['parties', 'parallel', 'progress', 'out-of-time'].map((name) => `shared/rotation/${name}`)
+
 /**
  * Who may import whom, by folder. `x/port` is a contract; a bare `x` is everything in that folder. A folder may
  * always import itself.
@@ -25,23 +40,24 @@ const ALLOWED: Record<string, string[]> = {
     'shared/store/port',
     'shared/config/schema',
   ],
-  'shared/rotation': [
-    'shared/base',
-    'shared/certificate',
-    'shared/config/schema',
-    'shared/store/port',
-    'shared/store/certain',
-    'shared/gateway/port',
-    'shared/manager/port',
-    'shared/probe/port',
-    'shared/reader/port',
+  'shared/rotation': [...SPINE, 'shared/rotation'],
+  // The rooms of the spine, from the ground up.
+  'shared/rotation/record': [...SPINE, ...PARTIES],
+  'shared/rotation/intake': [...SPINE, ...PARTIES, 'shared/rotation/record'],
+  'shared/rotation/plan': [...SPINE, ...PARTIES, 'shared/rotation/record', 'shared/rotation/intake'],
+  'shared/rotation/act': [
+    ...SPINE,
+    ...PARTIES,
+    'shared/rotation/record',
+    'shared/rotation/intake',
+    'shared/rotation/plan',
   ],
   'shared/watch': [
     'shared/base',
     'shared/config/schema',
     'shared/probe/port',
-    'shared/rotation/state',
-    'shared/rotation/difference-words',
+    'shared/rotation/record/state',
+    'shared/rotation/record/difference-words',
     'shared/store/port',
   ],
   'shared/notify': ['shared/base', 'shared/http', 'shared/watch', 'shared/config/schema'],
@@ -49,7 +65,7 @@ const ALLOWED: Record<string, string[]> = {
     'shared/health',
     'shared/base',
     'shared/watch',
-    'shared/rotation/state',
+    'shared/rotation/record/state',
     'shared/config/schema',
     'shared/probe/port',
     'shared/notify',
@@ -63,7 +79,7 @@ const ALLOWED: Record<string, string[]> = {
     'shared/manager/port',
     'shared/dns/port',
     'shared/acme/port',
-    'shared/rotation/state',
+    'shared/rotation/record/state',
     'shared/watch',
     'shared/notify/outbox',
   ],
@@ -129,7 +145,9 @@ function importsOf(file: string, text: string): Import[] {
 }
 
 function folderOf(file: string): string {
-  const [top, second] = file.split('/')
+  const [top, second, third] = file.split('/')
+  const room = `${top}/${second}/${third}`
+  if (room in ALLOWED) return room
   return top === 'shared' ? `${top}/${second}` : top!
 }
 

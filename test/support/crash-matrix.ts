@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Outcome } from '../../shared/rotation/state.ts'
+import type { Outcome } from '../../shared/rotation/record/state.ts'
 import type { Wiring } from '../../shared/wire/cloud.ts'
 import { type Bundle, TestCloud } from './cloud.ts'
 import { runOnce, runUntilSettled } from './crash-run.ts'

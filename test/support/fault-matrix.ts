@@ -1,6 +1,6 @@
 import type { FaultRequest } from '../../emulator/faults.ts'
 import { minute } from '../../shared/base/clock.ts'
-import type { Outcome } from '../../shared/rotation/state.ts'
+import type { Outcome } from '../../shared/rotation/record/state.ts'
 import type { Bundle } from './cloud.ts'
 import { Story } from './story.ts'
 

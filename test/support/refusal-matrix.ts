@@ -1,4 +1,4 @@
-import type { Outcome } from '../../shared/rotation/state.ts'
+import type { Outcome } from '../../shared/rotation/record/state.ts'
 import type { Bundle } from './cloud.ts'
 import { STRATEGIES } from './fault-matrix.ts'
 import { Story } from './story.ts'

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { day } from '../../shared/base/clock.ts'
-import type { RotationState } from '../../shared/rotation/state.ts'
+import type { RotationState } from '../../shared/rotation/record/state.ts'
 import { inOrderOfUrgency } from '../../shared/watch/look-order.ts'
 
 const now = new Date('2026-11-22T12:00:00Z')

@@ -2,7 +2,7 @@ import { day } from '../../shared/base/clock.ts'
 import { digestOf } from '../../shared/base/names.ts'
 import { type Config, configSchema } from '../../shared/config/schema.ts'
 import type { ProbeResult } from '../../shared/probe/port.ts'
-import type { BundleFacts, Outcome, RotationState } from '../../shared/rotation/state.ts'
+import type { BundleFacts, Outcome, RotationState } from '../../shared/rotation/record/state.ts'
 import type { DomainObservation, Gathered } from '../../shared/watch/facts.ts'
 
 export const start = new Date('2026-11-22T06:00:00.000Z')

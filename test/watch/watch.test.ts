@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { day, hour, minute } from '../../shared/base/clock.ts'
-import type { RotationState } from '../../shared/rotation/state.ts'
+import type { RotationState } from '../../shared/rotation/record/state.ts'
 import {
   emptyRunMemory,
   type RunMemory,

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { day, hour } from '../../shared/base/clock.ts'
 import type { ProbeResult } from '../../shared/probe/port.ts'
-import type { BundleFacts, RotationState } from '../../shared/rotation/state.ts'
+import type { BundleFacts, RotationState } from '../../shared/rotation/record/state.ts'
 import { type AlertMemory, emptyRunMemory, readRunMemory } from '../../shared/watch/alert-memory.ts'
 import type { DomainObservation, RenewalFacts } from '../../shared/watch/facts.ts'
 import type { Notice } from '../../shared/watch/notice.ts'
