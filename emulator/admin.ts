@@ -3,6 +3,7 @@ import { Failure } from '../shared/base/failure.ts'
 import { badInput } from './auth.ts'
 import type { Calls } from './calls.ts'
 import type { FaultRequest, Faults } from './faults.ts'
+import { looked } from './host-name.ts'
 import { stateOf } from './report.ts'
 import { rulesPatchSchema } from './rules.ts'
 import { resolveInstant, sentenceOf } from './seed.ts'
@@ -166,9 +167,11 @@ export function bindByHand(world: World, domain: Domain, certificateId: string |
 export function findDomain(world: World, host: string, instanceId: string | undefined): Domain {
   const found = [...world.domains()].filter(
     (domain) =>
-      domain.host === host.toLowerCase() && (instanceId === undefined || domain.instanceId === instanceId),
+      domain.looked === looked(host) && (instanceId === undefined || domain.instanceId === instanceId),
   )
   if (found.length === 0) throw notFound(`There is no domain ${host}`)
+  const asWritten = found.filter((domain) => domain.host === host)
+  if (asWritten.length === 1) return asWritten[0]!
   if (found.length > 1) throw badInput(`Several instances have the domain ${host}: name the instanceId`)
   return found[0]!
 }

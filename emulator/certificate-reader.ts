@@ -1,5 +1,6 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
 import { x509 } from './authority.ts'
+import { looked } from './host-name.ts'
 import { ApiError } from './service.ts'
 
 /** The gateways' two algorithm classes. */
@@ -95,7 +96,7 @@ function readAnyCertificates(text: string): X509Certificate[] | undefined {
  * label deep. A wildcard domain needs the same wildcard. The common name does not count.
  */
 export function covers(names: string[], host: string): boolean {
-  const wanted = host.toLowerCase()
+  const wanted = looked(host)
   const parent = wanted.slice(wanted.indexOf('.') + 1)
   return names.some((name) => name === wanted || (!wanted.startsWith('*.') && name === `*.${parent}`))
 }

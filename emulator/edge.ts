@@ -60,7 +60,7 @@ export function snapshotFor(world: World, serverName: string | undefined): Snaps
   if (serverName === undefined) return undefined
   const wildcard = `*.${serverName.slice(serverName.indexOf('.') + 1)}`
   for (const host of [serverName, wildcard]) {
-    const named: Domain[] = [...world.domains()].filter((domain) => domain.host === host)
+    const named: Domain[] = [...world.domains()].filter((domain) => domain.looked === host)
     const shown = named
       .map((domain) => visible(world, domain))
       .find((one) => (one?.certificates.length ?? 0) > 0)

@@ -239,12 +239,12 @@ function readDomains(
     if (!Array.isArray(ids) || ids.some((id) => typeof id !== 'string')) throw invalid('instance_ids')
     for (const id of ids) requireInstance(world, flavour, id)
     const flag = optionalFlag(fields, 'verified_client_certificate_enabled')
-    return { host: requiredText(fields, 'domain').toLowerCase(), ids: ids as string[], flag }
+    return { host: requiredText(fields, 'domain'), ids: ids as string[], flag }
   })
   const certificate = ofPath(context)
   const wanted = entries.flatMap(({ host, ids, flag }) =>
     [...world.domains()]
-      .filter((domain) => domain.flavour === flavour && domain.host === host)
+      .filter((domain) => domain.flavour === flavour && domain.host.toLowerCase() === host.toLowerCase())
       .filter((domain) => ids.length === 0 || ids.includes(domain.instanceId))
       .filter(
         (domain) => certificate.instanceId === undefined || certificate.instanceId === domain.instanceId,

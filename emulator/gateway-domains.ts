@@ -21,11 +21,12 @@ import {
   requireInstance,
 } from './gateway-input.ts'
 import { certificateInDetail, domainAfterChange, groupView, instanceView } from './gateway-views.ts'
+import { looked } from './host-name.ts'
 import { RESOURCE_ID } from './ids.ts'
 import { ApiError, type Reply, type RequestContext } from './service.ts'
 import type { Domain, Flavour, GatewayCertificate } from './world.ts'
 
-const HOST = /^(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/i
+const HOST = /^(\*\.)?([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/
 const DOMAIN_FIELDS = [
   'min_ssl_version',
   'is_http_redirect_to_https',
@@ -134,12 +135,16 @@ export function domainHandlers(flavour: Flavour) {
     const instance = requireInstance(world, flavour, params.instance_id!)
     requireId(params.group_id!, 'group_id')
     const fields = fieldsOf(context, ['url_domain', ...DOMAIN_FIELDS])
-    const host = requiredText(fields, 'url_domain').toLowerCase()
-    if (host.length > 255 || !HOST.test(host))
+    const host = requiredText(fields, 'url_domain')
+    if (host.length > 255 || !HOST.test(looked(host)))
       throw new ApiError(400, 'APIG.2024', 'The domain name is invalid')
     const apply = readDomainSettings(fields)
     const group = requireGroup(instance, params.group_id!)
-    if ([...world.domains()].some((one) => one.instanceId === instance.id && one.host === host)) {
+    if (
+      [...world.domains()].some(
+        (one) => one.instanceId === instance.id && one.host.toLowerCase() === host.toLowerCase(),
+      )
+    ) {
       throw new ApiError(400, 'APIG.3305', 'The URL domain already exists')
     }
     if (group.domains.size >= world.rules.domainsPerGroup) {

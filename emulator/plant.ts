@@ -10,6 +10,7 @@ import {
 import type { EmulatorClock } from './clock.ts'
 import { plantDns } from './dns.ts'
 import { FUNCTIONGRAPH_DOMAIN } from './functiongraph-state.ts'
+import { looked } from './host-name.ts'
 import { identityOf } from './identity.ts'
 import { newInstanceId, newResourceId, newToken } from './ids.ts'
 import { rulesSchema } from './rules.ts'
@@ -69,7 +70,7 @@ export async function plant(seed: Seed, clock: EmulatorClock, authorities: Autho
   )
   for (const { one } of instances) {
     for (const domain of one.groups.flatMap((group) => group.domains)) {
-      for (const ref of refsOf(domain)) planter.expectHost(ref, domain.host.toLowerCase())
+      for (const ref of refsOf(domain)) planter.expectHost(ref, looked(domain.host))
     }
   }
   for (const { one, instance } of instances) await plantDomains(world, planter, one, instance)
@@ -193,10 +194,10 @@ async function plantDomains(
       )
     }
     for (const item of one.domains) {
-      const host = item.host.toLowerCase()
-      if (hosts.has(host))
+      const { host } = item
+      if (hosts.has(host.toLowerCase()))
         throw badInput(`The seed names the domain ${host} twice on the instance ${instance.name}`)
-      hosts.add(host)
+      hosts.add(host.toLowerCase())
       const { id, minSslVersion } = item
       const domain = world.addDomain(group, {
         host,

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { day, hour, minute } from '../shared/base/clock.ts'
 import { badInput } from './auth.ts'
 import { RECORD_TYPES } from './dns-zones.ts'
+import { looked } from './host-name.ts'
 import { INSTANCE_ID, RESOURCE_ID, SCM_ID } from './ids.ts'
 import { rulesSchema } from './rules.ts'
 
@@ -23,7 +24,10 @@ const instant = z
 const resourceId = z.string().regex(RESOURCE_ID, 'must be 32 lower-case hexadecimal digits')
 const host = z
   .string()
-  .regex(/^(\*\.)?([a-z0-9-]{1,63}\.)+[a-z0-9-]{1,63}$/i, 'must be a host name or a wildcard')
+  .refine(
+    (text) => /^(\*\.)?([a-z0-9_-]{1,63}\.)+[a-z0-9-]{1,63}$/.test(looked(text)),
+    'must be a host name or a wildcard',
+  )
 const actions = z.array(z.string()).optional()
 
 const generate = z.strictObject({

@@ -2,6 +2,7 @@ import type { Authority } from './authority.ts'
 import type { CertificateFacts } from './certificate-reader.ts'
 import type { EmulatorClock } from './clock.ts'
 import { type EdgeView, publish } from './edge-view.ts'
+import { looked } from './host-name.ts'
 import { newResourceId, newScmId } from './ids.ts'
 import type { Rules } from './rules.ts'
 
@@ -23,7 +24,10 @@ export interface GatewayCertificate {
 
 export interface Domain {
   id: string
+  /** As it was given: the gateways keep upper case, a final dot, U-labels. */
   host: string
+  /** As a client asks for it. */
+  looked: string
   flavour: Flavour
   instanceId: string
   groupId: string
@@ -202,7 +206,8 @@ export class World {
   ): Domain {
     const domain: Domain = {
       id: init.id ?? newResourceId(),
-      host: init.host.toLowerCase(),
+      host: init.host,
+      looked: looked(init.host),
       flavour: this.instances.get(group.instanceId)!.flavour,
       instanceId: group.instanceId,
       groupId: group.id,

@@ -291,7 +291,7 @@ function sameDomain(a: DomainConfig, b: DomainConfig): boolean {
   const [idA, idB] = [idOf(a), idOf(b)]
   if (idA !== undefined && idB !== undefined) return idA === idB
   const [hostA, hostB] = [hostOf(a), hostOf(b)]
-  return hostA !== undefined && hostB !== undefined && canonicalHost(hostA) === canonicalHost(hostB)
+  return hostA !== undefined && hostB !== undefined && hostA === hostB
 }
 
 function channelProblems({ alerts, hasCloud }: Sections): Problem[] {
@@ -321,12 +321,6 @@ function channelProblems({ alerts, hasCloud }: Sections): Problem[] {
 
 function hostOf(domain: DomainConfig): string | undefined {
   return typeof domain === 'string' ? domain : domain.host
-}
-
-function canonicalHost(host: string): string {
-  const wildcard = host.startsWith('*.') ? '*.' : ''
-  const rest = host.slice(wildcard.length).replace(/\.$/, '')
-  return wildcard + (domainToASCII(rest) || rest.toLowerCase())
 }
 
 function hostProblem(host: string | undefined): Pick<Problem, 'wrong' | 'write'> | undefined {

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { asciiHost } from '../base/host.ts'
 import { CERTIFICATE_NAME } from '../base/names.ts'
 import { Secret } from '../base/secret.ts'
 import { DURATION, durationMs } from './duration.ts'
@@ -88,19 +89,26 @@ const verify = z.union([
   z.literal(false).describe('Do not shake hands with this domain; it ends as "bound, not verified"'),
   z.strictObject({
     connect: hostAndPort.optional().describe('Where to shake hands; default: the name itself, port 443'),
-    serverName: z.string().optional().describe('For a wildcard: which name below it to ask for'),
+    serverName: z
+      .string()
+      .transform(asciiHost)
+      .optional()
+      .describe('For a wildcard: which name below it to ask for'),
   }),
 ])
 
+/** Everywhere behind the config a name is compared as it stands. */
+const host = z.string().min(1).transform(asciiHost)
+
 const domain = z.union([
-  z.string().min(1),
+  host,
   z.strictObject({
-    host: z.string().min(1).optional(),
+    host: host.optional(),
     groupId: z.string().min(1),
     domainId: z.string().min(1),
     verify: verify.optional(),
   }),
-  z.strictObject({ host: z.string().min(1), verify: verify.optional() }),
+  z.strictObject({ host, verify: verify.optional() }),
 ])
 
 const gateway = z.strictObject({

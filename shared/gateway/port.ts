@@ -31,7 +31,7 @@ export interface BoundCertificate {
 
 /** A custom domain as its API group shows it. */
 export interface DomainBinding extends DomainRef {
-  /** Lower-case host name, perhaps a wildcard. */
+  /** The host name in the form in which all are compared (`asciiHost`), perhaps a wildcard; the gateway may keep it with a final dot or in U-labels. */
   host: string
   certificates: BoundCertificate[]
   /** Whether the domain asks clients for a certificate now (`verified_client_certificate_enabled`). */

@@ -1,3 +1,4 @@
+import { asciiHost } from '../base/host.ts'
 import type { FlavourRow } from './flavours.ts'
 import type {
   AttachedDomain,
@@ -82,7 +83,8 @@ export function readGroupDomains(group: unknown, flavour: FlavourRow): GroupDoma
   const groupId = text(fields, 'id', 'an API group')
   const rows = fields.url_domains ?? []
   if (!Array.isArray(rows)) throw new UnreadableField(`url_domains of group ${groupId} is not a list`)
-  const byHost = new Map<string, GroupDomain>()
+  // A name has a row for each port; with a final dot it is another domain of the gateway.
+  const byName = new Map<string, GroupDomain>()
   for (const row of rows) {
     const domain = record(row, `a domain of group ${groupId}`)
     const domainId = text(domain, 'id', `a domain of group ${groupId}`)
@@ -92,14 +94,14 @@ export function readGroupDomains(group: unknown, flavour: FlavourRow): GroupDoma
     const binding: DomainBinding = {
       groupId,
       domainId,
-      host: host.toLowerCase(),
+      host: asciiHost(host),
       certificates: boundCertificates(domain, flavour),
       clientVerification: domain.verified_client_certificate_enabled === true,
       hasTrustedRootCa: domain.is_has_trusted_root_ca === true || anyTrustedRootCa(domain.ssl_infos),
     }
-    const same = byHost.get(binding.host)
+    const same = byName.get(host.toLowerCase())
     if (same === undefined) {
-      byHost.set(binding.host, { binding, domainIds: [domainId] })
+      byName.set(host.toLowerCase(), { binding, domainIds: [domainId] })
       continue
     }
     same.domainIds.push(domainId)
@@ -107,7 +109,7 @@ export function readGroupDomains(group: unknown, flavour: FlavourRow): GroupDoma
     same.binding.clientVerification ||= binding.clientVerification
     same.binding.hasTrustedRootCa ||= binding.hasTrustedRootCa
   }
-  return [...byHost.values()]
+  return [...byName.values()]
 }
 
 export function readAttachedDomain(row: unknown): AttachedDomain {
@@ -117,7 +119,7 @@ export function readAttachedDomain(row: unknown): AttachedDomain {
   if (host === undefined) throw new UnreadableField(`url_domain of ${domainId} is missing`)
   const instanceId = optionalText(fields.instance_id)
   return {
-    host: host.toLowerCase(),
+    host: asciiHost(host),
     domainId,
     groupId: optionalText(fields.api_group_id) ?? '',
     ...(instanceId === undefined ? {} : { instanceId }),

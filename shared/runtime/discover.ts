@@ -38,7 +38,7 @@ export async function discover(
       gateways.set(key, { config, quota: said.length === 0 ? undefined : Math.min(...said) })
       for (const domain of config.domains) {
         const host = typeof domain === 'string' ? domain : domain.host
-        if (host) listed.add(`${key} ${host.toLowerCase()}`)
+        if (host) listed.add(`${key} ${host}`)
       }
     }
   for (const config of unlisted) gateways.set(gatewayKey(config), { config, quota: undefined })

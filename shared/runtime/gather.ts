@@ -250,13 +250,14 @@ async function observe(
       const key = gatewayKey(gateway)
       const list = lists.get(key)
       for (const domain of gateway.domains) {
-        const binding = list && findListed(domain, list)
+        const bindings = findListed(domain, list ?? [])
         const verify = typeof domain === 'string' ? undefined : domain.verify
         const written = typeof domain === 'string' ? domain : domain.host
-        const host = written ?? binding?.host ?? recordedHost(states.get(certificate), domain)
+        const host = written ?? bindings[0]?.host ?? recordedHost(states.get(certificate), domain)
         if (!host) continue
         const target = probeTarget(host, verify ?? gateway.verify)
-        wanted.push({ certificate, gateway: key, host, ...(binding ? { binding } : {}), target })
+        const place = { certificate, gateway: key, host, target }
+        wanted.push(...(bindings.length > 0 ? bindings.map((binding) => ({ ...place, binding })) : [place]))
       }
     }
   const order = inOrderOfUrgency(wanted, states, parties.clock.now(), lastTick?.notLookedAt)

@@ -57,11 +57,12 @@ export async function domainsSeen(
   for (const gateway of config.gateways) {
     const lists = await listsOf(gateway)
     for (const wanted of gateway.domains) {
-      const binding = lists && findListed(wanted, lists.domains)
-      const host = binding?.host ?? (typeof wanted === 'string' ? wanted : wanted.host)
+      const bindings = lists && findListed(wanted, lists.domains)
+      const host = bindings?.[0]?.host ?? (typeof wanted === 'string' ? wanted : wanted.host)
       // Not listed any more, or never seen by name: nobody is served anything there.
-      if (host === undefined || (lists && !binding)) continue
-      const bound = binding?.certificates.flatMap(({ id }): LeafSeen[] => {
+      if (host === undefined || bindings?.length === 0) continue
+      const held = bindings?.flatMap(({ certificates }) => certificates)
+      const bound = held?.flatMap(({ id }): LeafSeen[] => {
         const one = lists?.certificates.get(id)
         return one ? [{ names: one.names, notAfter: one.notAfter, algorithm: one.algorithm }] : []
       })
@@ -96,8 +97,7 @@ export async function bindingsListed({ config }: Pick<Job, 'config'>, listsOf: L
     config.gateways.map(async (gateway) => {
       const lists = await listsOf(gateway)
       return gateway.domains.flatMap((wanted) => {
-        const binding = lists && findListed(wanted, lists.domains)
-        return binding ? [{ host: binding.host, binding }] : []
+        return findListed(wanted, lists?.domains ?? []).map((binding) => ({ host: binding.host, binding }))
       })
     }),
   )

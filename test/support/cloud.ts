@@ -197,9 +197,7 @@ export function seedFor(
     project: { id: '0123456789abcdef0123456789abcdef' },
     rules,
     accessKeys: [{ id: 'EMULATORKEY000000001', secret: 'emulator-only-secret' }],
-    certificates: [
-      { ref: 'old', generate: { names: [...apig, ...roma], notBefore: '-80d', notAfter: '+10d' } },
-    ],
+    certificates: [{ ref: 'old', generate: { notBefore: '-80d', notAfter: '+10d' } }],
     instances: [
       {
         flavour: 'apig',

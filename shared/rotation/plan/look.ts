@@ -67,7 +67,7 @@ export async function lookAtGateways(job: Job, parties: Parties): Promise<Gatewa
 function requireOneCertificate(job: Job, view: GatewayView): void {
   for (const { host, binding } of view.domains) {
     const other = job.listedElsewhere.find(
-      (one) => one.gateway === view.key && findListed(one.domain, [binding]) !== undefined,
+      (one) => one.gateway === view.key && findListed(one.domain, [binding]).length > 0,
     )
     if (!other) continue
     throw new Failure({
@@ -87,15 +87,17 @@ async function lookAtGateway(config: GatewayConfig, parties: Parties): Promise<G
   const domains: DomainView[] = []
   const missing: MissingDomain[] = []
   for (const domain of config.domains) {
-    const binding = findDomain(domain, present, gateway)
-    if (binding instanceof Failure) {
-      missing.push({ asked: String(binding.facts.domain), host: wantedOf(domain).host, failure: binding })
+    const bindings = findDomain(domain, present, gateway)
+    if (bindings instanceof Failure) {
+      missing.push({ asked: String(bindings.facts.domain), host: wantedOf(domain).host, failure: bindings })
       continue
     }
     const verify = verifyOf(domain) ?? config.verify
-    const probe = probeTarget(binding.host, verify)
-    const target = `${key}/${binding.groupId}/${binding.domainId}`
-    domains.push({ target, host: binding.host, binding, probe })
+    for (const binding of bindings) {
+      const probe = probeTarget(binding.host, verify)
+      const target = `${key}/${binding.groupId}/${binding.domainId}`
+      domains.push({ target, host: binding.host, binding, probe })
+    }
   }
   return { key, config, gateway, domains: uniqueTargets(domains), missing }
 }
@@ -105,15 +107,16 @@ function uniqueTargets(domains: DomainView[]): DomainView[] {
   return [...new Map(domains.map((domain) => [domain.target, domain])).values()]
 }
 
-/** The domain as its gateway has it, or `gateway.unknown-domain` with the nearest names that are there. */
+/** The domain as its gateway has it, perhaps twice, or `gateway.unknown-domain` with the nearest names that are there. */
 export function findDomain(
   domain: DomainConfig,
   present: DomainBinding[],
   gateway: Pick<Gateway, 'description'>,
-): DomainBinding | Failure {
+): DomainBinding[] | Failure {
   const wanted = wantedOf(domain)
-  const found = findListed(domain, present)
-  if (found && (!wanted.host || sameHost(found.host, wanted.host))) return found
+  const all = findListed(domain, present)
+  const [found] = all
+  if (found && (!wanted.host || found.host === wanted.host)) return all
   const asked = 'domainId' in wanted ? `${wanted.groupId}/${wanted.domainId}` : wanted.host
   return new Failure({
     code: 'gateway.unknown-domain',
@@ -130,12 +133,15 @@ function wantedOf(domain: DomainConfig): Exclude<DomainConfig, string> {
   return typeof domain === 'string' ? { host: domain } : domain
 }
 
-/** The domain in a gateway's list: by its ids where the config has them, else by its name. */
-export function findListed(domain: DomainConfig, present: DomainBinding[]): DomainBinding | undefined {
+/**
+ * The domain in a gateway's list: by its ids where the config has them, else by its name. A gateway may have one name twice,
+ * with a final dot and without: clients ask for both in the same way.
+ */
+export function findListed(domain: DomainConfig, present: DomainBinding[]): DomainBinding[] {
   const wanted = wantedOf(domain)
   return 'domainId' in wanted
-    ? present.find((one) => one.domainId === wanted.domainId && one.groupId === wanted.groupId)
-    : present.find((one) => sameHost(one.host, wanted.host))
+    ? present.filter((one) => one.domainId === wanted.domainId && one.groupId === wanted.groupId)
+    : present.filter((one) => one.host === wanted.host)
 }
 
 /** More than these are in no order: comparing each with each takes time, and a slip concerns few. */
