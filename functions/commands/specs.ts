@@ -260,6 +260,10 @@ export const specs = {
         'something is critical (or a warning, with --fail-on warning), or a gateway or state could not be read',
       ],
       wrongUsage,
+      [
+        3,
+        'a domain was not served as it should be in this one look, or no domain of a certificate could be seen from here',
+      ],
     ],
   },
   alert: {

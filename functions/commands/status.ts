@@ -17,7 +17,7 @@ import { readArguments, UsageError } from './usage.ts'
 /**
  * `cert-rotation status [--open]`: what is in service, until when, what happens next; and writes the page into
  * the store. Looks at every domain once, by the gateways' lists and by handshake; that something is critical is what
- * the last tick, which looks twice, has found. Changes nothing at any gateway.
+ * the last tick, which looks twice, has found; what only this look has seen, or could not see, is exit 3. Changes nothing at any gateway.
  */
 export async function run(args: string[]): Promise<number> {
   const { values } = readArguments('status', args)
@@ -41,7 +41,7 @@ export async function run(args: string[]): Promise<number> {
     session.tellRest(table)
     if (values.open) await openInBrowser(await pageFile(session, () => renderPage(model)))
     if (dark) throw blind(gathered)
-    return wrong ? 1 : 0
+    return wrong ? 1 : failOn !== 'never' && unsettled(model) ? 3 : 0
   } finally {
     await session.close()
   }
@@ -66,6 +66,16 @@ function needsSomebody(
     (one) =>
       !isAcknowledged(one, new Date(at)) &&
       (one.health === 'critical' || (failOn === 'warning' && one.health === 'warning')),
+  )
+}
+
+/** A domain was seen to be wrong and nobody has looked twice, or none could be seen at all: that is no "all is well". */
+function unsettled({ certificates, at }: StatusModel): boolean {
+  return certificates.some(
+    (one) =>
+      !isAcknowledged(one, new Date(at)) &&
+      (one.domains.some((domain) => domain.unsettled) ||
+        one.problems.some(({ kind }) => kind === 'not seen')),
   )
 }
 

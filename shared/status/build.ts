@@ -257,6 +257,7 @@ function domainRow({ host, gateway, verdict, served, trouble }: ServedFacts): Do
     verdict: verdict.verdict,
     ...('detail' in verdict ? { detail: plain(verdict.detail) } : {}),
     ...(trouble?.critical === true ? { critical: { problem: trouble.problem, since: trouble.since } } : {}),
+    ...(trouble?.certain === false ? { unsettled: true as const } : {}),
     ...(served === undefined
       ? {}
       : {

@@ -116,6 +116,8 @@ export interface DomainStatusRow {
   detail?: string
   /** Clients are refused here, or served what nobody verified: looked at twice, or found by the last tick. */
   critical?: { problem: ServedProblem; since: string }
+  /** Wrong in this one look, of which no tick knows yet: perhaps it is just being rotated. The next tick looks twice. */
+  unsettled?: true
   /** What the last handshake showed. */
   served?: { commonName: string; issuer: string; fingerprint: string; notAfter: string; chain: number }
 }

@@ -1,5 +1,5 @@
 import { stripVTControlCharacters } from 'node:util'
-import { countText, durationText, instantText, relativeText } from '../watch/words.ts'
+import { countText, durationText, instantText, listText, relativeText } from '../watch/words.ts'
 import type { CertificateStatus, Health, StatusModel } from './model.ts'
 
 export interface TableOptions {
@@ -144,7 +144,7 @@ export function wrap(line: string, width: number, hanging = '  '): string[] {
 }
 
 function footer(
-  { name, summary, misplaced = [], channels, quotas, lastTick, health }: StatusModel,
+  { name, summary, certificates, misplaced = [], channels, quotas, lastTick, health }: StatusModel,
   now: Date,
   paint: Paint,
 ): string[] {
@@ -152,6 +152,14 @@ function footer(
     `${name === undefined ? '' : `${name}: `}${countText(summary.certificates, 'certificate')}, ${summary.domainsAsExpected} of ${countText(summary.domains, 'domain')} served as expected${summary.domainsNotSeen === 0 ? '' : `, ${summary.domainsNotSeen} not seen from here`}`,
   ]
   const warn = (text: string) => lines.push(paint('33', `! ${text}`))
+  const unsettled = certificates.flatMap(({ domains }) => domains.filter((one) => one.unsettled))
+  if (unsettled.length > 0)
+    warn(
+      `${listText(
+        unsettled.map(({ host }) => host),
+        4,
+      )}: not served as it should be in this one look. cert-rotation tick looks twice, and tells people`,
+    )
   for (const { where, used, limit } of quotas) {
     if (used >= limit * 0.85) warn(`${where}: ${used} of ${limit} certificates used`)
   }

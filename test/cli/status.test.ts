@@ -95,6 +95,23 @@ it('status.json says how the tool is, for no call more than the status takes any
   expect(page).toMatch(/<details open><summary><h2 id="tool-title">[\s\S]*3 of 6 checks failed/)
 })
 
+it('status does not call well what only it has seen to be wrong, before any tick', async () => {
+  const [host] = cloud.hosts
+  const { bindings } = cloud.emulator.state()
+  const { instanceId } = bindings.find((one) => one.host === host)!
+  await fetch(`${cloud.emulator.url}/__emulator/bind`, {
+    method: 'POST',
+    body: JSON.stringify({ host, instanceId, certificateId: null }),
+  })
+  const { exitStatus, text } = await status(() => {})
+  expect(text).toContain(
+    `! ${host}: not served as it should be in this one look. cert-rotation tick looks twice`,
+  )
+  expect(exitStatus).toBe(3)
+  expect((await status(() => {}, '--fail-on', 'never')).exitStatus).toBe(0)
+  expect((await status(() => {}, '--fail-on', 'warning')).exitStatus).toBe(1)
+})
+
 it('status does not call a certificate well of which no domain can be seen', async () => {
   const change = ({ certificates }: Config) => {
     for (const gateway of certificates.shop.gateways) gateway.verify = { connect: '127.0.0.1:1' }
@@ -102,7 +119,8 @@ it('status does not call a certificate well of which no domain can be seen', asy
   const { exitStatus, text } = await status(change)
   expect(text).toMatch(/! shop 0\/2 /)
   expect(text).toMatch(/● shop: 2 domains cannot be seen from here api\.shop\.example: [^→]*127\.0\.0\.1:1/)
-  expect(exitStatus).toBe(0)
+  expect(exitStatus).toBe(3)
+  expect((await status(change, '--fail-on', 'never')).exitStatus).toBe(0)
   expect((await status(change, '--fail-on', 'warning')).exitStatus).toBe(1)
   const allOff = await status(({ certificates }) => {
     for (const gateway of certificates.shop.gateways) gateway.verify = false

@@ -351,7 +351,7 @@ describe('a domain that is bare or wrongly served', () => {
     unbind(first)
     // Seen once: a person may look, nobody is called.
     const once = await status(here)
-    expect(once.exitStatus).toBe(0)
+    expect(once.exitStatus).toBe(3)
     expect(once.stdout.replace(/\s+/g, ' ')).toContain('seen once so far')
     expect((await status(here, '--fail-on', 'warning', '--quiet')).exitStatus).toBe(1)
     await watched()
