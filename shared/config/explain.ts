@@ -22,7 +22,7 @@ function explainIssue(issue: Issue, base: Path, root: Schema, value: unknown): P
 
   switch (issue.code) {
     case 'unrecognized_keys':
-      return issue.keys.map((key) => unknownName([...path, key], knownNames(schemasAt(root, path))))
+      return issue.keys.map((key) => unknownName([...path, key], root))
     case 'invalid_type':
       if (found === undefined) return [{ path, wrong: 'is missing', write: `write ${expected}` }]
       if (found === null)
@@ -128,7 +128,7 @@ function explainUnion(
     typeof found === 'object' && !Array.isArray(found)
       ? Object.keys(found).filter((key) => !names.includes(key))
       : []
-  if (unknown.length > 0) return unknown.map((key) => unknownName([...path, key], names))
+  if (unknown.length > 0) return unknown.map((key) => unknownName([...path, key], root))
 
   const misfit = (issues: readonly Issue[]) =>
     issues.reduce(
@@ -160,17 +160,17 @@ function explainUnion(
   })
 }
 
-function unknownName(path: Path, known: readonly string[]): Problem {
+function unknownName(path: Path, root: Schema): Problem {
   const name = String(path.at(-1))
+  const known = knownNames(schemasAt(root, path.slice(0, -1)))
   const meant = nearest(name, known)
+  const places = placesOf(name, root)
+  const here = known.length > 0 ? `known here: ${known.join(', ')}` : 'delete it'
+  const elsewhere = places.length > 0 ? `it stands under ${alternatives(places.slice(0, 3))}; ` : ''
   return {
     path,
-    wrong: `${printable(name)} is not a known name`,
-    write: meant
-      ? `did you mean ${meant}?`
-      : known.length > 0
-        ? `known here: ${known.join(', ')}`
-        : 'delete it',
+    wrong: `${printable(name)} is not a known name${places.length > 0 ? ' here' : ''}`,
+    write: meant ? `did you mean ${meant}?` : elsewhere + here,
   }
 }
 
@@ -279,6 +279,28 @@ function schemaAt(root: Schema, path: Path): Schema | undefined {
 function openUnions(schema: Schema): Schema[] {
   const inner = unwrapped(schema)
   return inner._zod.def.type === 'union' ? inner._zod.def.options.flatMap(openUnions) : [inner]
+}
+
+/** The sections that have a field of this name, the outermost first: `cloud`, `certificates.<name>.gateways[]`. */
+function placesOf(name: string, root: Schema): string[] {
+  let sections = new Map<string, Schema[]>([['', openUnions(root)]])
+  const found: string[] = []
+  // Nothing lies deeper, and a form may hold itself.
+  for (let depth = 0; depth < 6; depth++) {
+    const below = new Map<string, Schema[]>()
+    for (const [place, forms] of sections)
+      for (const { _zod } of forms.map(unwrapped)) {
+        const { def } = _zod
+        const add = (step: string, inner: Schema) => below.set(place + step, openUnions(inner))
+        if (def.type === 'record') add('.<name>', def.valueType)
+        if (def.type === 'array') add('[]', def.element)
+        if (def.type !== 'object') continue
+        if (Object.hasOwn(def.shape, name)) found.push(place || 'the top level')
+        for (const [field, inner] of Object.entries(def.shape)) add(place === '' ? field : `.${field}`, inner)
+      }
+    sections = below
+  }
+  return found
 }
 
 /** Field names that any of the forms has. */

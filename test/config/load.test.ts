@@ -165,6 +165,14 @@ describe('an unknown name', () => {
       `${minimal}certificates: { shop.example: { trsut: any } }`,
       'certificates."shop.example".trsut (line 2): "trsut" is not a known name; did you mean trust?',
     ],
+    [
+      `${minimal}certificates: { shop: { gateways: [], updateWithoutWayBack: true } }`,
+      'certificates.shop.updateWithoutWayBack (line 2): "updateWithoutWayBack" is not a known name here; it stands under certificates.<name>.gateways[]; known here: gateways,',
+    ],
+    [
+      `${minimal}cloud: { region: eu-de, instanceId: x }`,
+      'cloud.instanceId (line 2): "instanceId" is not a known name here; it stands under certificates.<name>.gateways[]; known here: ',
+    ],
     [`${minimal}__proto__: { x: 1 }`, '__proto__ (line 2): "__proto__" is not a known name; known here: '],
   ])('in %j is named with section, field, line and the nearest known name', (text, expected) => {
     expect(problems(text).some((line) => line.startsWith(expected))).toBe(true)
