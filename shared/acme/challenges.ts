@@ -135,7 +135,7 @@ async function prepared(
   }
   let known = record.challenges[authorization.url]
   if (known === undefined || known.solver !== solver.id) {
-    const value = await account.challengeValue(challenge)
+    const value = account.challengeValue(challenge)
     const { identifier, wildcard } = authorization
     known = {
       identifier,

@@ -149,7 +149,7 @@ export interface AcmeAccount {
   order(url: string, signal?: AbortSignal): Promise<AcmeOrder | undefined>
   authorization(url: string, signal?: AbortSignal): Promise<AcmeAuthorization>
   /** What has to be shown for this challenge. */
-  challengeValue(challenge: AcmeChallenge): Promise<string>
+  challengeValue(challenge: AcmeChallenge): string
   /** "It is there, look." Look-up: `authorization`. */
   respond(challenge: AcmeChallenge, signal?: AbortSignal): Promise<void>
   /** Look-up: `order`. Makes the certificate signing request from the key and the names. */

@@ -212,3 +212,12 @@ function oneLine(text: string | undefined): string | undefined {
     .trim()
   return flat.length > 500 ? `${flat.slice(0, 499)}…` : flat
 }
+
+/** The problem document of a reply; a page or nothing at all says only a little. */
+export function problemOf(reply: { data: unknown }): Problem {
+  if (reply.data !== null && typeof reply.data === 'object') return reply.data as Problem
+  return {
+    detail:
+      typeof reply.data === 'string' && reply.data !== '' ? reply.data.slice(0, 200) : 'no reason given',
+  }
+}

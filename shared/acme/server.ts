@@ -1,21 +1,19 @@
-import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Clock } from '../base/clock.ts'
 import { Failure } from '../base/failure.ts'
-import type { Secret } from '../base/secret.ts'
-import { ClientAccount, type ClientInternals } from './client-account.ts'
+import { signerOf } from './jws.ts'
 import type {
   AccountRequest,
   AcmeAccount,
-  AcmeChallenge,
   AcmeFeatures,
   AcmeServer,
   Authority,
   ConnectAcme,
-  Problem,
   RenewalInfo,
 } from './port.ts'
-import { hostOf, problemFailure, shortType } from './problems.ts'
+import { hostOf, problemFailure, problemOf, shortType } from './problems.ts'
 import { readRenewalInfo } from './renewal-info.ts'
+import { SignedAccount } from './signed-account.ts'
+import { SignedRequests } from './signed-requests.ts'
 import { type AcmeReply, AcmeTransport } from './transport.ts'
 
 export interface ConnectOptions {
@@ -29,17 +27,17 @@ export interface ConnectOptions {
 
 /** What a directory must have before anything is sent to it (RFC 8555, section 7.1.1). */
 const requiredResources = ['newNonce', 'newAccount', 'newOrder'] as const
-/** Servers may reject nonces at will (RFC 8555, section 6.5); the deadline bounds this, not a small number. */
-const badNonceRetries = 100
 
-/** Connects to an authority by acme-client, which is loaded only when an account is needed. */
 export function connectAcme(options: ConnectOptions): ConnectAcme {
-  return (authority) => new ClientServer(authority, options)
+  return (authority) => new HttpServer(authority, options)
 }
 
-type Directory = Record<string, unknown> & { meta?: Record<string, unknown> }
+type Directory = Record<(typeof requiredResources)[number], string> & {
+  renewalInfo?: unknown
+  meta?: Record<string, unknown>
+}
 
-class ClientServer implements AcmeServer {
+class HttpServer implements AcmeServer {
   readonly #authority: Omit<Authority, 'solver'>
   readonly #transport: AcmeTransport
   readonly #clock: Clock
@@ -54,7 +52,7 @@ class ClientServer implements AcmeServer {
       clock: options.clock,
       timeoutMs: options.timeoutMs ?? 30_000,
       remainingMs: options.remainingMs,
-      userAgent: options.userAgent ?? 'cert-rotation/0.1 acme-client/5.4.0',
+      userAgent: options.userAgent ?? 'cert-rotation',
     })
   }
 
@@ -95,66 +93,34 @@ class ClientServer implements AcmeServer {
         { doing: 'an account', directory: this.#authority.directory, status: 400, now: this.#clock.now() },
       )
     }
-    const acme = await import('acme-client')
-    const client = new acme.Client({
-      directoryUrl: this.#authority.directory,
-      accountKey: request.key.reveal(),
-      ...(request.url !== undefined && { accountUrl: request.url }),
-      ...(request.externalAccount !== undefined && {
-        externalAccountBinding: {
-          kid: request.externalAccount.keyId,
-          hmacKey: request.externalAccount.hmacKey.reveal(),
-        },
-      }),
-    })
-    const internals = client as unknown as ClientInternals
-    const call = new AsyncLocalStorage<{ doing: string; signal: AbortSignal | undefined }>()
-    internals.http.maxBadNonceRetries = badNonceRetries
-    internals.http.directoryCache = directory
-    internals.http.directoryTimestamp = Number.MAX_SAFE_INTEGER
-    // acme-client's own transport is one axios instance for the whole process: its roots, retries (it sends the
-    // same signed request again) and defaults would be shared by all authorities. So this one replaces it.
-    internals.http.request = async (url, method, options) => {
-      const { doing, signal } = call.getStore() ?? { doing: 'a request', signal: undefined }
-      const body = options?.data === undefined ? undefined : JSON.stringify(options.data)
-      const verb = method.toUpperCase() as 'GET' | 'HEAD' | 'POST'
-      const reply = await this.#transport.send(verb, url, body, signal)
-      if (reply.status >= 400 && shortType(problemOf(reply)) !== 'badNonce') {
-        throw this.#refusal(reply, doing)
-      }
-      return reply
-    }
-    const run = <T>(doing: string, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> =>
-      call.run({ doing, signal }, async () => {
-        try {
-          return await work()
-        } catch (thrown) {
-          signal?.throwIfAborted()
-          if (thrown instanceof Failure) throw thrown
-          throw this.#brokenReply(doing, thrown)
-        }
-      })
-
-    let url = request.url
-    if (url === undefined) {
-      const reply = await run('the account', signal, () =>
-        internals.api.createAccount({
-          termsOfServiceAgreed: true,
-          ...(request.email !== undefined && { contact: [`mailto:${request.email}`] }),
+    const signer = signerOf(request.key)
+    const transport = this.#transport
+    const { newNonce, newAccount, newOrder } = directory
+    const requests = new SignedRequests(
+      {
+        transport,
+        signer,
+        newNonce,
+        refusal: (reply, doing) => this.#refusal(reply, doing),
+        broken: (doing, thrown) => this.#brokenReply(doing, thrown),
+      },
+      request.url,
+    )
+    if (requests.account === undefined) {
+      const { email, externalAccount } = request
+      const payload = {
+        termsOfServiceAgreed: true,
+        ...(email !== undefined && { contact: [`mailto:${email}`] }),
+        ...(externalAccount !== undefined && {
+          externalAccountBinding: signer.bind({ url: newAccount, ...externalAccount }),
         }),
-      )
-      url = reply.headers.location
-      if (url === undefined) throw this.#brokenReply('the account', new Error('no Location header'))
+      }
+      const doing = 'the account'
+      const reply = await requests.post({ doing, url: newAccount, payload, expected: [200, 201] }, signal)
+      requests.account = reply.headers.location
+      if (requests.account === undefined) throw this.#brokenReply(doing, new Error('no Location header'))
     }
-    const values = (challenge: AcmeChallenge) =>
-      client.getChallengeKeyAuthorization(
-        challenge as Parameters<typeof client.getChallengeKeyAuthorization>[0],
-      )
-    const csr = async (key: Secret, names: string[]) => {
-      const [, pem] = await acme.crypto.createCsr({ altNames: [...names] }, key.reveal())
-      return acme.crypto.getPemBodyAsB64u(pem)
-    }
-    return new ClientAccount(url, internals.api, this.#transport, { run, values, csr })
+    return new SignedAccount(requests.account, { requests, transport, signer, newOrder })
   }
 
   close(): Promise<void> {
@@ -229,13 +195,5 @@ class ClientServer implements AcmeServer {
       effect: 'unknown',
       cause: thrown,
     })
-  }
-}
-
-function problemOf(reply: AcmeReply): Problem {
-  if (reply.data !== null && typeof reply.data === 'object') return reply.data as Problem
-  return {
-    detail:
-      typeof reply.data === 'string' && reply.data !== '' ? reply.data.slice(0, 200) : 'no reason given',
   }
 }

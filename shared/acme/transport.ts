@@ -4,7 +4,7 @@ import { Failure, type FailureInit } from '../base/failure.ts'
 import { retryAfterMs } from '../base/retry-after.ts'
 import { hostOf } from './problems.ts'
 
-/** One reply of an ACME server, in the form acme-client reads it. */
+/** One reply of an ACME server. */
 export interface AcmeReply {
   status: number
   headers: Record<string, string | undefined>

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -162,7 +163,7 @@ describe.skipIf(pebbleMissing())('tick, renewing with', () => {
         response
           .writeHead(status, {
             'content-type': 'application/json',
-            'replay-nonce': `n${Math.random()}`,
+            'replay-nonce': randomBytes(8).toString('base64url'),
             ...headers,
           })
           .end(JSON.stringify(body))

@@ -113,7 +113,7 @@ const PACKAGES: Record<string, string[]> = {
   'shared/config': ['zod', 'yaml'],
   'shared/http': ['undici'],
   'shared/store': ['@aws-sdk/client-s3'],
-  'shared/acme': ['acme-client', 'undici'],
+  'shared/acme': ['undici'],
   'shared/notify': ['nodemailer', 'undici'],
   'shared/runtime': ['@middy/core', 'pino'],
 }

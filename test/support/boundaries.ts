@@ -36,11 +36,14 @@ export class Boundaries {
     port: string,
     target: T,
     wrapResult?: (method: string, result: unknown) => unknown,
+    /** Methods that only reckon: no boundary. */
+    pure: readonly string[] = [],
   ): T {
     return new Proxy(target, {
       get: (object, property) => {
         const value = Reflect.get(object, property, object) as unknown
         if (typeof value !== 'function' || typeof property !== 'string') return value
+        if (pure.includes(property)) return value.bind(object)
         return async (...args: unknown[]) => {
           const result = await this.#call(`${port}.${property}`, () => value.apply(object, args) as unknown)
           return wrapResult === undefined ? result : wrapResult(property, result)

@@ -152,7 +152,9 @@ export class OrderStage {
         const server = connect(authority)
         return boundaries.wrap<AcmeServer>('acme', server, (method, result) =>
           method === 'account'
-            ? boundaries.wrap('account', this.#recorded(result as AcmeAccount, ledger, listing))
+            ? boundaries.wrap('account', this.#recorded(result as AcmeAccount, ledger, listing), undefined, [
+                'challengeValue',
+              ])
             : result,
         )
       },

@@ -82,7 +82,7 @@ export class QuickAuthority {
       authorization: async () => {
         throw new Error('nothing has to be proven here')
       },
-      challengeValue: async () => '',
+      challengeValue: () => '',
       respond: async () => {},
       finalize: async ({ url }, key, names) => {
         this.onFinalize(key)

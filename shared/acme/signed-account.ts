@@ -1,52 +1,32 @@
-import { X509Certificate } from 'node:crypto'
+import { createHash, X509Certificate } from 'node:crypto'
 import { Failure } from '../base/failure.ts'
 import type { Secret } from '../base/secret.ts'
+import { certificateRequest } from './csr.ts'
+import type { Signer } from './jws.ts'
 import type { AcmeAccount, AcmeAuthorization, AcmeChallenge, AcmeOrder, NewOrder } from './port.ts'
+import type { SignedRequests } from './signed-requests.ts'
 import type { AcmeReply, AcmeTransport } from './transport.ts'
 
 /** Pages of the list of orders that are read at most. */
 const orderPages = 20
 
-/**
- * What of acme-client 5.4.0 is used below its public surface, which hides statuses, headers and problem documents.
- * The version is pinned, and the tests against Pebble fail when one of these is renamed.
- */
-export interface ClientInternals {
-  http: {
-    maxBadNonceRetries: number
-    directoryCache: unknown
-    directoryTimestamp: number
-    request(url: string, method: string, options?: { data?: unknown }): Promise<AcmeReply>
-  }
-  api: {
-    createAccount(data: object): Promise<AcmeReply>
-    createOrder(data: object): Promise<AcmeReply>
-    finalizeOrder(url: string, data: object): Promise<AcmeReply>
-    completeChallenge(url: string, data: object): Promise<AcmeReply>
-    apiRequest(url: string, payload: object | null, validStatusCodes: number[]): Promise<AcmeReply>
-  }
-}
-
-/** What the account borrows from the client it belongs to. */
-export interface AccountTools {
-  run<T>(doing: string, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T>
-  values(challenge: AcmeChallenge): Promise<string>
-  /** Base64url DER of a certificate signing request. */
-  csr(key: Secret, names: string[]): Promise<string>
-}
-
-/** One account at an ACME server, spoken to below acme-client's public surface. */
-export class ClientAccount implements AcmeAccount {
+/** One account at an ACME server, spoken to by signed requests. */
+export class SignedAccount implements AcmeAccount {
   readonly url: string
-  readonly #api: ClientInternals['api']
+  readonly #requests: SignedRequests
   readonly #transport: AcmeTransport
-  readonly #tools: AccountTools
+  readonly #signer: Signer
+  readonly #newOrder: string
 
-  constructor(url: string, api: ClientInternals['api'], transport: AcmeTransport, tools: AccountTools) {
+  constructor(
+    url: string,
+    parts: { requests: SignedRequests; transport: AcmeTransport; signer: Signer; newOrder: string },
+  ) {
     this.url = url
-    this.#api = api
-    this.#transport = transport
-    this.#tools = tools
+    this.#requests = parts.requests
+    this.#transport = parts.transport
+    this.#signer = parts.signer
+    this.#newOrder = parts.newOrder
   }
 
   async orders(signal?: AbortSignal): Promise<string[] | undefined> {
@@ -70,13 +50,12 @@ export class ClientAccount implements AcmeAccount {
 
   async placeOrder(request: NewOrder, signal?: AbortSignal): Promise<AcmeOrder> {
     const doing = `the order for ${listed(request.names)}`
-    const reply = await this.#tools.run(doing, signal, () =>
-      this.#api.createOrder({
-        identifiers: request.names.map((value) => ({ type: 'dns', value })),
-        ...(request.profile !== undefined && { profile: request.profile }),
-        ...(request.replaces !== undefined && { replaces: request.replaces }),
-      }),
-    )
+    const payload = {
+      identifiers: request.names.map((value) => ({ type: 'dns', value })),
+      ...(request.profile !== undefined && { profile: request.profile }),
+      ...(request.replaces !== undefined && { replaces: request.replaces }),
+    }
+    const reply = await this.#requests.post({ doing, url: this.#newOrder, payload, expected: [201] }, signal)
     return this.#order(reply, reply.headers.location)
   }
 
@@ -103,20 +82,21 @@ export class ClientAccount implements AcmeAccount {
     }
   }
 
-  challengeValue(challenge: AcmeChallenge): Promise<string> {
-    return this.#tools.values(challenge)
+  challengeValue({ type, token }: AcmeChallenge): string {
+    const authorization = this.#signer.keyAuthorization(token)
+    // RFC 8555, section 8.4; HTTP-01 shows the whole (8.3).
+    return type === 'dns-01' ? createHash('sha256').update(authorization).digest('base64url') : authorization
   }
 
   async respond(challenge: AcmeChallenge, signal?: AbortSignal): Promise<void> {
-    await this.#tools.run('the answer to a challenge', signal, () =>
-      this.#api.completeChallenge(challenge.url, {}),
-    )
+    const doing = 'the answer to a challenge'
+    await this.#requests.post({ doing, url: challenge.url, payload: {}, expected: [200] }, signal)
   }
 
   async finalize(order: AcmeOrder, key: Secret, names: string[], signal?: AbortSignal): Promise<AcmeOrder> {
-    const csr = await this.#tools.csr(key, names)
+    const payload = { csr: certificateRequest(key, names).toString('base64url') }
     const doing = `the certificate signing request for ${listed(names)}`
-    const reply = await this.#tools.run(doing, signal, () => this.#api.finalizeOrder(order.finalize, { csr }))
+    const reply = await this.#requests.post({ doing, url: order.finalize, payload, expected: [200] }, signal)
     return this.#order(reply, order.url)
   }
 
@@ -139,7 +119,7 @@ export class ClientAccount implements AcmeAccount {
   }
 
   #read(doing: string, url: string, signal: AbortSignal | undefined): Promise<AcmeReply> {
-    return this.#tools.run(doing, signal, () => this.#api.apiRequest(url, null, [200]))
+    return this.#requests.read(doing, url, signal)
   }
 
   #order(reply: AcmeReply, url: string | undefined): AcmeOrder {
