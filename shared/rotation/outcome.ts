@@ -5,16 +5,10 @@ import type { Job, Parties } from './parties.ts'
 import { knownGateway } from './plan/attach-habit.ts'
 import { isMissing } from './plan/look.ts'
 import { afterRehearsal, type Difference } from './record/difference.ts'
+import { awaitsUndo, isDone, type RecordedDomain, stageOf } from './record/domain.ts'
 import { judgeOf } from './record/judged.ts'
 import { makeOutcome } from './record/make-outcome.ts'
-import {
-  type DomainOutcome,
-  isDone,
-  NOT_VERIFIED,
-  type Outcome,
-  type OutcomeStatus,
-  type RecordedDomain,
-} from './record/state.ts'
+import { type DomainOutcome, NOT_VERIFIED, type Outcome, type OutcomeStatus } from './record/state.ts'
 
 /** What came of each domain, from its record and from what went wrong in this run. */
 export function domainOutcomes(run: Run, begunAt: Date): DomainOutcome[] {
@@ -55,13 +49,21 @@ function unverified(run: Run, target: string): Failure | undefined {
 }
 
 function statusOf(record: RecordedDomain, failed: boolean, begunAt: Date): DomainOutcome['status'] {
-  if (record.bareSince) return 'without certificate'
-  if (record.restoredAt && !record.boundAt) return 'restored'
-  if (record.givenUp) return record.boundAt || record.predecessor ? 'failed' : 'without certificate'
-  if (record.servedAt) return record.servedAt < begunAt.toISOString() ? 'already served' : 'served'
-  if (record.unverified) return 'bound, not verified'
-  if (record.boundAt) return 'bound'
-  return failed ? 'failed' : 'untouched'
+  const stage = stageOf(record)
+  switch (stage.is) {
+    case 'bare':
+      return 'without certificate'
+    case 'given up':
+      return stage.wayBack ? 'failed' : 'without certificate'
+    case 'served':
+      return stage.at < begunAt.toISOString() ? 'already served' : 'served'
+    case 'unverifiable':
+      return 'bound, not verified'
+    case 'untouched':
+      return failed ? 'failed' : 'untouched'
+    default:
+      return stage.is
+  }
 }
 
 /** What was to change, and what the run has learnt of the way back. */
@@ -107,8 +109,7 @@ export function runStatus(run: Run, end: RunEnd, first: boolean, acted: boolean)
   const givenUp = records.filter((record) => record.givenUp)
   // What cannot be undone will not be done by another run either.
   const troubles = [...run.troubles].filter(([target]) => !run.current.domains[target]?.noUndo)
-  const undoPending = givenUp.some((record) => record.predecessor && !record.restoredAt && !record.noUndo)
-  if (end === 'out of time' || undoPending) return 'unfinished'
+  if (end === 'out of time' || records.some(awaitsUndo)) return 'unfinished'
   if (waitsForPeople(run)) return 'failed'
   if (troubles.some(([, failure]) => !judgeOf(failure))) return 'unfinished'
   // Not back where it was: what is bound stays, and the bundle with it.
@@ -123,7 +124,7 @@ export function runSentence(run: Run, status: OutcomeStatus): string {
   const records = Object.values(run.current.domains)
   const served = records.filter((record) => record.servedAt).length
   const bound = records.filter((record) => record.unverified && !record.servedAt).length
-  const restored = records.filter((record) => record.restoredAt && !record.boundAt).length
+  const restored = records.filter((record) => stageOf(record).is === 'restored').length
   const all = records.length
   const until = run.current.bundle.notAfter.slice(0, 10)
   const reason = failuresOf(run)[0]?.message

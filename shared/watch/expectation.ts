@@ -1,5 +1,6 @@
 import { sameHost } from '../base/host.ts'
-import type { BundleFacts, RecordedDomain, RotationState } from '../rotation/record/state.ts'
+import type { RecordedDomain } from '../rotation/record/domain.ts'
+import type { BundleFacts, RotationState } from '../rotation/record/state.ts'
 
 export type Expected = Pick<BundleFacts, 'fingerprint' | 'chain'>
 

@@ -1,6 +1,7 @@
 import { day } from '../base/clock.ts'
 import type { Config } from '../config/schema.ts'
-import { isDone, notVerified } from '../rotation/record/state.ts'
+import { isDone } from '../rotation/record/domain.ts'
+import { notVerified } from '../rotation/record/state.ts'
 import type { Condition } from './conditions.ts'
 import { isPast } from './expiry.ts'
 import type { CertificateFacts } from './facts.ts'

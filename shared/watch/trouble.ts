@@ -1,5 +1,6 @@
 import type { FailureReport } from '../base/failure.ts'
-import type { RecordedDomain, RotationState } from '../rotation/record/state.ts'
+import type { RecordedDomain } from '../rotation/record/domain.ts'
+import type { RotationState } from '../rotation/record/state.ts'
 import type { ConditionMemory } from './alert-memory.ts'
 import { hasSettled } from './conditions.ts'
 import type { DomainObservation } from './facts.ts'

@@ -4,12 +4,8 @@ import type { CertificateConfig, GatewayConfig } from '../../shared/config/schem
 import type { BoundCertificate, Gateway, KeyAlgorithm } from '../../shared/gateway/port.ts'
 import type { GatewayView } from '../../shared/rotation/plan/look.ts'
 import { type PlanFacts, planRotation, type Step, stepKey } from '../../shared/rotation/plan/plan.ts'
-import type {
-  AttachHabit,
-  BundleFacts,
-  CurrentRotation,
-  RecordedDomain,
-} from '../../shared/rotation/record/state.ts'
+import type { RecordedDomain } from '../../shared/rotation/record/domain.ts'
+import type { AttachHabit, BundleFacts, CurrentRotation } from '../../shared/rotation/record/state.ts'
 
 /**
  * Facts → steps, and the way back that is recorded beside them. Planning asks nobody, so no cloud is needed:

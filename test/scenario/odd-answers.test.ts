@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { hour, minute } from '../../shared/base/clock.ts'
 import type { ProbeTarget } from '../../shared/probe/port.ts'
+import { giveUp } from '../../shared/rotation/record/domain.ts'
 import { codes, Story, type StoryOptions } from '../support/story.ts'
 
 /**
@@ -112,7 +113,7 @@ describe('an odd answer', () => {
       facts: { status: 418 },
     }
     const [, second] = Object.values(state.current!.domains)
-    second!.givenUp = odd
+    giveUp(second!, odd)
     const { retry, ...rest } = state
     const refused = {
       digest: state.current!.bundle.digest,

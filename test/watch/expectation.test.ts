@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import type { RecordedDomain, RotationState } from '../../shared/rotation/record/state.ts'
+import type { RecordedDomain } from '../../shared/rotation/record/domain.ts'
+import type { RotationState } from '../../shared/rotation/record/state.ts'
 import { expectedAt } from '../../shared/watch/expectation.ts'
 
 const leaf = (fingerprint: string) => ({ fingerprint, chain: [fingerprint] })

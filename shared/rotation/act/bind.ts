@@ -6,6 +6,7 @@ import { knownGateway, learn, orderOf } from '../plan/attach-habit.ts'
 import { HiddenBindings } from '../plan/hidden.ts'
 import { type BindStep, isOtherAlgorithm, replacedBy } from '../plan/plan.ts'
 import type { BindOrder } from '../record/difference.ts'
+import { giveUp, noteBare, noteBound, noteCovered, noteGap, noteWayBack } from '../record/domain.ts'
 import { judgeOf } from '../record/judged.ts'
 import type { AttachHabit } from '../record/state.ts'
 import { attachWithoutEffect, untilSeen } from './attach-seen.ts'
@@ -58,9 +59,8 @@ export async function bindDomain(run: Run, step: BindStep): Promise<void> {
     for (const old of inTheWay) await detachLeftover(run, step, old)
     const order = await bindInOrder(run, step)
     for (const old of besides) if (!inTheWay.includes(old)) await detachLeftover(run, step, old)
-    delete record.bareSince
     run.boundHere.add(step.domain)
-    record.boundAt ??= run.parties.clock.now().toISOString()
+    noteBound(record, run.parties.clock.now())
     run.journal.note(step.key, step.kind, step.domain)
     const gap = record.gapMs === undefined ? '' : ` (${record.gapMs} ms without a certificate)`
     say(run, step.kind, step.domain, `${step.host}: ${order}${gap}`, run.parties.clock.monotonic() - begun)
@@ -135,29 +135,29 @@ async function detachThenAttach(run: Run, step: BindStep): Promise<string> {
     const outcome = await detachOld(run, step, old)
     if (outcome === 'already bound') return 'the new certificate was bound already'
     const detachedAt = run.parties.clock.monotonic()
-    if (outcome === 'detached') record.bareSince = run.parties.clock.now().toISOString()
+    if (outcome === 'detached') noteBare(record, run.parties.clock.now())
     let id: string
     try {
       id = await putOn(run, step)
     } catch (thrown) {
       if (asFailure(thrown).code !== 'gateway.occupied' || surprise >= SURPRISES) throw thrown
-      delete record.bareSince
+      noteCovered(record)
       const now = await domainNow(run, step)
       if (now.certificates.some((one) => isNew(run, step, one)))
         return 'the new certificate was bound already'
       old = replacedBy({ algorithm: run.current.bundle.algorithm }, now)
       if (!old) throw thrown
-      record.predecessor = old
+      noteWayBack(record, old)
       continue
     }
-    if (outcome === 'detached') record.gapMs = Math.round(run.parties.clock.monotonic() - detachedAt)
+    if (outcome === 'detached') noteGap(record, run.parties.clock.monotonic() - detachedAt)
     await untilSeen(
       patience(run),
       { host: step.host, domain: step.domain, certificate: id },
       () => isAnythingOn(run, step),
       async () => {
         await attach(run, step, id)
-        if (outcome === 'detached') record.gapMs = Math.round(run.parties.clock.monotonic() - detachedAt)
+        if (outcome === 'detached') noteGap(record, run.parties.clock.monotonic() - detachedAt)
       },
     )
     return outcome === 'detached'
@@ -204,7 +204,7 @@ async function detachOld(
       const now = await domainNow(run, step)
       if (now.certificates.some((one) => isNew(run, step, one))) return 'already bound'
       old = replacedBy({ algorithm: run.current.bundle.algorithm }, now)
-      if (old) record.predecessor = old
+      if (old) noteWayBack(record, old)
     }
   }
   return 'was bare'
@@ -305,7 +305,7 @@ function isNew(run: Run, step: BindStep, certificate: { id: string; name: string
  */
 async function giveUpBinding(run: Run, step: BindStep, failure: Failure): Promise<void> {
   const record = recordOf(run, step.domain)
-  if (judgeOf(failure)) record.givenUp = failure.toJSON()
+  if (judgeOf(failure)) giveUp(record, failure.toJSON())
   run.troubles.set(step.domain, failure)
   if (failure.code === 'gateway.domain-gone') return
   await restoreDomain(run, step.gateway, step.domain)

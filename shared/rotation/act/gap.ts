@@ -1,8 +1,8 @@
 import { asFailure } from '../../base/failure.ts'
 import type { HeldLease, Job, Parties } from '../parties.ts'
 import { gatewayKey } from '../plan/look.ts'
+import { noteBound, notePutBack, type RecordedDomain } from '../record/domain.ts'
 import type { Journal } from '../record/journal.ts'
-import type { RecordedDomain } from '../record/state.ts'
 import { untilSeen } from './attach-seen.ts'
 import { perform } from './perform.ts'
 import { CallTimes, guarded } from './run-context.ts'
@@ -67,9 +67,8 @@ export async function closeGaps(
         `${record.host} was left without a certificate by an earlier run; it has ${which} now`,
         { step: 'close-gap' },
       )
-      if (id === record.predecessor?.id) delete record.boundAt
-      else record.boundAt ??= parties.clock.now().toISOString()
-      delete record.bareSince
+      if (id === record.predecessor?.id) notePutBack(record)
+      else noteBound(record, parties.clock.now())
       journal.touch()
       return true
     }

@@ -2,7 +2,7 @@ import { asFailure, Failure } from '../../base/failure.ts'
 import type { BoundCertificate, DomainBinding } from '../../gateway/port.ts'
 import { HiddenBindings } from '../plan/hidden.ts'
 import { nameAt } from '../plan/plan.ts'
-import { isDone } from '../record/state.ts'
+import { isDone, noteTakenOff } from '../record/domain.ts'
 import { domainNow } from './detach.ts'
 import { gatewayOf, type Run, recordOf, trouble } from './run-context.ts'
 
@@ -62,7 +62,7 @@ async function lookAgainAt(run: Run, gateway: string): Promise<void> {
 /** What was noted of the domain is no longer so. */
 export function noteChange(run: Run, target: string, change: Failure): void {
   const record = recordOf(run, target)
-  for (const field of ['boundAt', 'servedAt', 'unverified'] as const) delete record[field]
+  noteTakenOff(record)
   run.journal.touch()
   run.troubles.set(target, change)
   trouble(run, 'verify', target, change)

@@ -3,8 +3,15 @@ import { asFailure, Failure } from '../../base/failure.ts'
 import type { BoundCertificate } from '../../gateway/port.ts'
 import { HiddenBindings, oursAt } from '../plan/hidden.ts'
 import { nameAt } from '../plan/plan.ts'
+import {
+  noteBare,
+  noteCovered,
+  noteNoUndo,
+  noteRestored,
+  noteWayBack,
+  type RecordedDomain,
+} from '../record/domain.ts'
 import { remoteAt } from '../record/remote-name.ts'
-import type { RecordedDomain } from '../record/state.ts'
 import { untilSeen } from './attach-seen.ts'
 import { detachLeftover, domainNow, type Place } from './detach.ts'
 import { perform } from './perform.ts'
@@ -62,7 +69,7 @@ export async function restoreDomain(run: Run, gatewayKey: string, target: string
     trouble(run, 'restore', target, told)
     // A bare domain is never left at that: the next run's first act is to try again.
     const served = await insteadOfNothing(run, gatewayKey, record)
-    if (served && record.givenUp && forGood) record.noUndo = told.toJSON()
+    if (served && record.givenUp && forGood) noteNoUndo(record, told.toJSON())
     run.journal.touch()
   }
 }
@@ -113,7 +120,7 @@ async function bringBack(
   const refused = knownRefusal(run, place.gateway, predecessor.id)
   if (refused !== undefined) throw cannot(refused)
   for (const other of others) await detachLeftover(run, place, other)
-  record.bareSince = run.parties.clock.now().toISOString()
+  noteBare(record, run.parties.clock.now())
   try {
     await attach(run, place, predecessor)
     return undefined
@@ -136,7 +143,7 @@ function isInPlaceOf(one: BoundCertificate, { id, algorithm }: BoundCertificate)
 /** Somebody has chosen a certificate for this domain meanwhile: it is served, and not ours to replace. */
 function leaveToOthers(run: Run, target: string, theirs: BoundCertificate): void {
   const record = recordOf(run, target)
-  record.predecessor = theirs
+  noteWayBack(record, theirs)
   restored(run, record)
   const { name, id } = theirs
   say(run, 'restore', target, `${record.host}: left with ${name || id}, which somebody put there`)
@@ -181,9 +188,7 @@ async function attachOnce(run: Run, place: Place, certificate: BoundCertificate)
 }
 
 function restored(run: Run, record: RecordedDomain): void {
-  delete record.boundAt
-  delete record.bareSince
-  record.restoredAt = run.parties.clock.now().toISOString()
+  noteRestored(record, run.parties.clock.now())
   run.journal.touch()
 }
 
@@ -206,7 +211,7 @@ async function insteadOfNothing(run: Run, gatewayKey: string, record: RecordedDo
     if (!id) return false
     await gateway.attach(record, id, record.clientVerification)
     if ((await gateway.domain(record))?.certificates.length === 0) return false
-    delete record.bareSince
+    noteCovered(record)
     return true
   } catch (thrown) {
     run.parties.log.error(`${record.host} is without a certificate: ${asFailure(thrown).message}`, {

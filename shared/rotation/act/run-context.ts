@@ -5,8 +5,9 @@ import type { CertificateMaterial, Gateway } from '../../gateway/port.ts'
 import { OutOfTime } from '../out-of-time.ts'
 import type { HeldLease, Job, Parties } from '../parties.ts'
 import type { GatewayView } from '../plan/look.ts'
+import type { RecordedDomain } from '../record/domain.ts'
 import type { Journal } from '../record/journal.ts'
-import type { CurrentRotation, RecordedDomain } from '../record/state.ts'
+import type { CurrentRotation } from '../record/state.ts'
 import type { Patience } from './perform.ts'
 
 /** Everything the steps of one run share. */

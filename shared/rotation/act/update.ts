@@ -8,8 +8,9 @@ import { OutOfTime } from '../out-of-time.ts'
 import type { Job, Parties } from '../parties.ts'
 import type { GatewayView } from '../plan/look.ts'
 import type { Plan, Step } from '../plan/plan.ts'
+import { giveUp, giveUpToo, noteBound, noteRestored, type RecordedDomain } from '../record/domain.ts'
 import { judgeOf } from '../record/judged.ts'
-import type { RecordedDomain, RotationState } from '../record/state.ts'
+import type { RotationState } from '../record/state.ts'
 import { detachLeftover } from './detach.ts'
 import { perform } from './perform.ts'
 import { restoreDomain } from './restore.ts'
@@ -55,7 +56,7 @@ export async function updateCertificate(run: Run, step: UpdateStep): Promise<voi
     if (failure instanceof OutOfTime || failure instanceof LeaseLost) throw failure
     for (const target of step.domains) {
       run.troubles.set(target, failure)
-      if (judgeOf(failure)) recordOf(run, target).givenUp = failure.toJSON()
+      if (judgeOf(failure)) giveUp(recordOf(run, target), failure.toJSON())
     }
     trouble(run, 'update', step.gateway, failure)
     // Usually nothing has changed, and this only notes it; a reply that was lost may hide a change.
@@ -72,7 +73,7 @@ function sharers(run: Run, gatewayKey: string, id: string): RecordedDomain[] {
 async function bringFlagBack(run: Run, step: UpdateStep, target: string): Promise<void> {
   const record = recordOf(run, target)
   run.boundHere.add(target)
-  record.boundAt ??= run.parties.clock.now().toISOString()
+  noteBound(record, run.parties.clock.now())
   await keepFlag(run, step.gateway, record, step.certificate.id)
 }
 
@@ -185,9 +186,8 @@ export async function restoreUpdated(run: Run, gatewayKey: string, target: strin
   for (const one of sharers(run, gatewayKey, predecessor.id)) {
     await keepFlag(run, gatewayKey, one, predecessor.id)
     // One certificate, one fate: whoever shares it has its old content again, verified or not.
-    if (record.givenUp) one.givenUp ??= record.givenUp
-    for (const field of ['boundAt', 'servedAt', 'unverified'] as const) delete one[field]
-    one.restoredAt = run.parties.clock.now().toISOString()
+    if (record.givenUp) giveUpToo(one, record.givenUp)
+    noteRestored(one, run.parties.clock.now())
   }
   run.journal.touch()
   say(

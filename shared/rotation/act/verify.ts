@@ -2,8 +2,8 @@ import { second } from '../../base/clock.ts'
 import { asFailure, Failure } from '../../base/failure.ts'
 import type { ProbeResult, ServedCertificate } from '../../probe/port.ts'
 import { OutOfTime } from '../out-of-time.ts'
+import { giveUp, isDone, noteBare, noteServed, noteUndoSeen, noteUnverifiable } from '../record/domain.ts'
 import { judgeOf } from '../record/judged.ts'
-import { isDone } from '../record/state.ts'
 import { domainNow } from './detach.ts'
 import { changedByOthers, noteChange } from './look-again.ts'
 import { restoreDomain } from './restore.ts'
@@ -28,7 +28,7 @@ export async function verifyDomain(run: Run, gatewayKey: string, target: string)
   if (handshake && record.restoredAt && !record.boundAt) return verifyRestored(run, target, handshake)
   if (record.givenUp || isDone(record) || !record.boundAt) return
   if (!handshake) {
-    record.unverified = 'verification is switched off for this domain'
+    noteUnverifiable(record, 'verification is switched off for this domain')
     run.journal.touch()
     return
   }
@@ -36,7 +36,7 @@ export async function verifyDomain(run: Run, gatewayKey: string, target: string)
   if (!failure) return
   const changed = await changedByOthers(run, gatewayKey, target).catch(asFailure)
   if (changed) return noteChange(run, target, changed)
-  record.givenUp = failure.toJSON()
+  giveUp(record, failure.toJSON())
   run.troubles.set(target, failure)
   trouble(run, 'verify', target, failure)
   // Decided and written down before it is done: a crash in the middle of the undo must not turn it round.
@@ -55,8 +55,7 @@ export async function servesByNow(run: Run, gatewayKey: string, target: string):
   if (!record.boundAt || !handshake || !record.givenUp || judgeOf(record.givenUp) !== 'handshake')
     return false
   if (whatIsWrong(await handshake(), run.current.bundle)) return false
-  delete record.givenUp
-  record.servedAt = run.parties.clock.now().toISOString()
+  noteServed(record, run.parties.clock.now())
   run.journal.touch()
   say(run, 'verify', target, `${record.host}: serves the new certificate by now, and keeps it`)
   return true
@@ -96,7 +95,7 @@ async function waitUntilServed(
     const wrong = whatIsWrong(result, run.current.bundle)
     const waited = sinceBound + clock.monotonic() - begun
     if (!wrong) {
-      record.servedAt = clock.now().toISOString()
+      noteServed(record, clock.now())
       run.journal.touch()
       say(run, 'verify', target, `${record.host}: serves the new certificate`, waited)
       return undefined
@@ -104,7 +103,7 @@ async function waitUntilServed(
     unreachable = result.reached ? 0 : unreachable + 1
     // Before the change a handshake was possible: then silence is our doing until proven otherwise.
     if (unreachable >= UNREACHABLE_AFTER && !record.servedBefore) {
-      record.unverified = wrong
+      noteUnverifiable(record, wrong)
       run.journal.touch()
       say(run, 'verify', target, `${record.host}: bound, not verified: ${wrong}`)
       return undefined
@@ -129,7 +128,7 @@ async function verifyRestored(
   for (let attempt = 0; clock.monotonic() < until; attempt++) {
     const result = await handshake()
     if (result.reached && result.served?.fingerprint === record.servedBefore) {
-      record.undo = 'served'
+      noteUndoSeen(record, 'served')
       run.journal.touch()
       say(run, 'verify', target, `${record.host}: serves its predecessor again`)
       return
@@ -139,11 +138,10 @@ async function verifyRestored(
   // Nothing bound is nothing to judge by: it is put back again, by the next run if not by this one.
   const now = await domainNow(run, { gateway: record.gateway, domain: target }).catch(() => undefined)
   if (now?.certificates.length === 0) {
-    delete record.restoredAt
-    record.bareSince = clock.now().toISOString()
+    noteBare(record, clock.now())
     return restoreDomain(run, record.gateway, target)
   }
-  record.undo = 'not served'
+  noteUndoSeen(record, 'not served')
   run.journal.touch()
   const failure = new Failure({
     code: 'served.not-restored',

@@ -3,14 +3,9 @@ import type { CertificateConfig } from '../../config/schema.ts'
 import type { BoundCertificate, DomainBinding } from '../../gateway/port.ts'
 import type { PushTarget } from '../../manager/port.ts'
 import type { BindOrder } from '../record/difference.ts'
+import { asBound, isDone, type RecordedDomain, triedAnew, withoutWayBack } from '../record/domain.ts'
 import { judgeOf } from '../record/judged.ts'
-import {
-  type BundleFacts,
-  type CurrentRotation,
-  isDone,
-  type RecordedDomain,
-  type RotationState,
-} from '../record/state.ts'
+import type { BundleFacts, CurrentRotation, RotationState } from '../record/state.ts'
 import { knownGateway, orderOf } from './attach-habit.ts'
 import type { DomainView, GatewayView } from './look.ts'
 
@@ -122,16 +117,14 @@ function recordDomain(view: GatewayView, domain: DomainView, facts: PlanFacts): 
   const ours = ourIds(view, domain.host, facts)
   const foreign = binding.certificates.find((one) => !isOurs(one, ours))
   if (before && sameBundle) {
-    const { givenUp, restoredAt, undo, noUndo, ...again } = before
+    const { givenUp } = before
     // Old and new were both deleted and nothing is bound: there is nothing to return to, and nothing to lose.
-    if (givenUp && before.predecessor && isBare(view, domain, facts) && isLost(before.predecessor, facts)) {
-      const { predecessor, servedBefore, bareSince, ...fresh } = again
-      return fresh
-    }
+    if (givenUp && before.predecessor && isBare(view, domain, facts) && isLost(before.predecessor, facts))
+      return withoutWayBack(before)
     // A rotation that was concluded as failed is begun anew only because somebody wants it, and a domain that an
     // earlier version gave up for an odd answer was never judged.
     const anew = facts.current?.status === 'failed' || (givenUp !== undefined && !judgeOf(givenUp))
-    const known = anew ? again : before
+    const known = anew ? triedAnew(before) : before
     // Somebody has put another certificate there by hand meanwhile: that is the way back now.
     if (foreign && foreign.id !== before.predecessor?.id && !isInPlace(view, domain, facts)) {
       const { servedBefore, ...rest } = known
@@ -152,8 +145,8 @@ function recordDomain(view: GatewayView, domain: DomainView, facts: PlanFacts): 
     host: domain.host,
     clientVerification: binding.clientVerification,
     hasTrustedRootCa: binding.hasTrustedRootCa,
+    ...(domain.servedBefore ? { servedBefore: domain.servedBefore.fingerprint } : {}),
   }
-  if (domain.servedBefore) record.servedBefore = domain.servedBefore.fingerprint
   const unproven = before !== undefined && !before.servedAt && !before.unverified && !before.restoredAt
   if (unproven && binding.certificates.every((one) => isOfCurrent(one, before, view, domain, facts))) {
     return {
@@ -165,8 +158,7 @@ function recordDomain(view: GatewayView, domain: DomainView, facts: PlanFacts): 
     }
   }
   const bound = standingOn(domain, facts)
-  if (bound && !isOurs(bound, ours)) record.predecessor = bound
-  return record
+  return bound && !isOurs(bound, ours) ? { ...record, predecessor: bound } : record
 }
 
 /** Of several without a name for their algorithm, one of ours: of overtaken rotations that nobody remembers. */
@@ -205,19 +197,6 @@ function isOfCurrent(
   if (!current || one.id === before.predecessor?.id) return true
   const name = nameAt(view, domain.host, { certificateName: facts.certificateName, bundle: current.bundle })
   return isOurs(one, { id: current.certificates[view.key], name })
-}
-
-/**
- * What the gateway shows wins over what was noted: a crash before the note leaves a binding nobody wrote down,
- * and somebody's hand can undo one that was.
- */
-function asBound(noted: RecordedDomain, inPlace: boolean, now: Date): RecordedDomain {
-  const { restoredAt, undo, ...tried } = noted
-  // Put back in an earlier run and about to be tried again.
-  const record = noted.givenUp ? noted : tried
-  if (inPlace) return { ...record, boundAt: record.boundAt ?? now.toISOString() }
-  const { boundAt: _bound, servedAt: _served, unverified: _unverified, gapMs: _gap, ...rest } = record
-  return rest
 }
 
 /** Whether the new certificate is on this domain now. */

@@ -1,7 +1,8 @@
 import type { FailureReport } from '../../base/failure.ts'
-import type { BoundCertificate, DomainRef, Flavour, Scope } from '../../gateway/port.ts'
+import type { Flavour, Scope } from '../../gateway/port.ts'
 import type { PushTarget } from '../../manager/port.ts'
 import type { Difference } from './difference.ts'
+import type { RecordedDomain } from './domain.ts'
 
 /**
  * `state/<name>.json`: everything that must survive an invocation. Small, never key material, and never the
@@ -125,41 +126,6 @@ export interface SourceObject {
   stamp?: string
   /** Copied and not removed: it may be half of a newer bundle, or be needed by one. */
   stays?: boolean
-}
-
-/** One domain of a rotation: how it was before, and how far it is. */
-export interface RecordedDomain extends DomainRef {
-  /** Key of the gateway, `apig:<instance>`. */
-  gateway: string
-  host: string
-  /** The way back. Undefined where nothing was bound. */
-  predecessor?: BoundCertificate
-  clientVerification: boolean
-  hasTrustedRootCa: boolean
-  /** SHA-256 of the leaf that was served before, where a handshake was possible. */
-  servedBefore?: string
-  /** Since when the new certificate is bound. */
-  boundAt?: string
-  /** When a handshake showed the new certificate. */
-  servedAt?: string
-  /** Bound, but no handshake is possible from here (or it is switched off): why. */
-  unverified?: string
-  /** Milliseconds without a certificate at the gateway, as seen from here. */
-  gapMs?: number
-  /** Since when it stands without a certificate by our doing; gone as soon as it has one again. */
-  bareSince?: string
-  /** The decision to put the predecessor back, written before it is done. */
-  givenUp?: FailureReport
-  restoredAt?: string
-  /** Why the predecessor cannot be put back: what is bound stays. */
-  noUndo?: FailureReport
-  /** Whether a handshake showed the predecessor again after the undo. */
-  undo?: 'served' | 'not served'
-}
-
-/** Nothing is left to be done for this domain: it serves the new certificate, or nobody can look whether it does. */
-export function isDone(record: Pick<RecordedDomain, 'servedAt' | 'unverified'>): boolean {
-  return record.servedAt !== undefined || record.unverified !== undefined
 }
 
 export interface Note {
