@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { parse } from 'yaml'
-import { type CommandSpec, specs } from './specs.ts'
+import { type CommandSpec, shownOptions, specs } from './specs.ts'
 import { readArguments, UsageError } from './usage.ts'
 
 /**
@@ -38,14 +38,12 @@ async function names(file: string): Promise<string[]> {
 function bash(): string {
   const rows = Object.entries<CommandSpec>(specs)
   const options = rows.map(([name, spec]) => {
-    const words = [...Object.keys(spec.options), 'help'].map((option) => `--${option}`)
+    const words = [...shownOptions(spec).map(([option]) => option), 'help'].map((option) => `--${option}`)
     return `    ${name}) options="${words.join(' ')}" ;;`
   })
   const files = new Set(
     rows.flatMap(([, spec]) =>
-      Object.entries(spec.options).flatMap(([option, { value }]) =>
-        value === 'FILE' ? [`--${option}`] : [],
-      ),
+      shownOptions(spec).flatMap(([option, { value }]) => (value === 'FILE' ? [`--${option}`] : [])),
     ),
   )
   const named = rows.flatMap(([name, { positionals }]) => (positionals?.includes('NAME') ? [name] : []))

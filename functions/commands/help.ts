@@ -1,4 +1,4 @@
-import { type CommandSpec, type OptionSpec, specs } from './specs.ts'
+import { type CommandSpec, type OptionSpec, shownOptions, specs } from './specs.ts'
 
 /** Fits a terminal of 80 columns. */
 const WIDTH = 78
@@ -19,7 +19,7 @@ cert-rotation --version the version. First time? Try: cert-rotation demo
 
 /** `cert-rotation help NAME`, `cert-rotation NAME --help`. */
 export function helpFor(name: string, spec: CommandSpec): string {
-  const options = Object.entries(spec.options)
+  const options = shownOptions(spec)
   const usage = [
     'cert-rotation',
     name,

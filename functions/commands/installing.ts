@@ -12,6 +12,7 @@ import { UsageError } from './usage.ts'
 /** What `setup`, `deploy` and `remove` have in common. */
 export interface InstallingOptions {
   config: string
+  env?: string | undefined
   'env-file'?: string | undefined
   bucket?: string | undefined
   stage: string
@@ -29,7 +30,7 @@ export async function withInstallation(
     throw new UsageError(
       `--stage takes up to 20 small letters, digits and hyphens, not ${JSON.stringify(stage)}`,
     )
-  const environment = { ...(await variablesIn(options['env-file'])), ...process.env }
+  const environment = { ...(await variablesIn(options.env ?? options['env-file'])), ...process.env }
   const text = await readFile(file, 'utf8').catch((cause) => {
     throw new Failure({
       code: 'config.missing',

@@ -10,6 +10,8 @@ export interface OptionSpec {
   /** What stands for the value in help, for example FILE. */
   value?: string
   help: string
+  /** Taken, and neither shown nor completed. */
+  hidden?: boolean
 }
 
 export interface CommandSpec {
@@ -22,6 +24,11 @@ export interface CommandSpec {
   options: Readonly<Record<string, OptionSpec>>
   examples: readonly (readonly [command: string, does: string])[]
   exits: readonly (readonly [status: number, meaning: string])[]
+}
+
+/** What help and completion show of a command's options. */
+export function shownOptions({ options }: CommandSpec): [string, OptionSpec][] {
+  return Object.entries(options).filter(([, { hidden }]) => !hidden)
 }
 
 const config = {
@@ -41,11 +48,13 @@ const common = { config, json, quiet } as const
 
 const installing = {
   config,
-  'env-file': {
+  env: {
     type: 'string',
     value: 'FILE',
     help: 'NAME=value lines for ${NAME} in the config and for the access key',
   },
+  // Node.js 20 takes this one for itself, wherever it stands: a wrong name is its message and exit status 9, not ours.
+  'env-file': { type: 'string', value: 'FILE', help: 'as --env', hidden: true },
   bucket: { type: 'string', value: 'NAME', help: "in place of the config's store" },
   stage: {
     type: 'string',
@@ -338,7 +347,7 @@ export const specs = {
       },
     },
     examples: [
-      ['cert-rotation setup --env-file .env', 'shows the plan and asks'],
+      ['cert-rotation setup --env .env', 'shows the plan and asks'],
       ['cert-rotation setup --bucket my-certificates --yes', 'where the config has a folder so far'],
     ],
     exits: [
@@ -360,7 +369,7 @@ export const specs = {
       },
     },
     examples: [
-      ['cert-rotation deploy --env-file .env', 'shows what differs and asks'],
+      ['cert-rotation deploy --env .env', 'shows what differs and asks'],
       ['cert-rotation deploy --rollback --yes', 'the code and settings of before'],
     ],
     exits: [[0, 'done, or nothing to do'], [1, 'refused or failed'], wrongUsage],

@@ -65,7 +65,7 @@ certificates:
 }
 
 const cli = async (command: string, ...words: string[]) => {
-  const files = ['-c', join(folder, 'rotation.yaml'), '--env-file', join(folder, '.env')]
+  const files = ['-c', join(folder, 'rotation.yaml'), '--env', join(folder, '.env')]
   const { exitStatus, stdout, stderr } = await runCli(command, ...files, ...words)
   return { exitStatus, output: `${stdout}${stderr}` }
 }

@@ -58,7 +58,7 @@ async function setUp(emulator: Emulator) {
   process.env.HW_SECRET_KEY = key!.secret
   const options = ['--endpoint', url, '--bucket', 'my-certificates', '--connect', connect]
   const made = await cli('init', '--region', 'eu-de', ...options)
-  return [made, await cli('setup', '--yes', '--env-file', '.env')]
+  return [made, await cli('setup', '--yes', '--env', '.env')]
 }
 
 describe('the tarball of npm pack', () => {

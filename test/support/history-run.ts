@@ -689,7 +689,7 @@ class Life {
     const { model } = this
     if (model.expected !== undefined)
       for (const host of this.hosts)
-        if (!model.touched.has(host))
+        if (!model.touched.has(host) && !this.#strangerBeside(model.expected))
           this.#requireServed(host, model.expected, 'the newest acceptable bundle')
     this.#requireTidy(false)
     this.story.push('- a last, newer bundle')
@@ -719,6 +719,18 @@ class Life {
         .some((call) => call.sequence > sequence && call.effect && call.mutating)
       quiet = changed ? 0 : quiet + 1
     }
+  }
+
+  /**
+   * A stranger's of the other algorithm beside the new one, and the state file lost: clients may be served either, so that
+   * the new one may be told to be not served, and the bundle be refused at the first domain.
+   */
+  #strangerBeside(age: number): boolean {
+    const both = this.lab.emulator.state().bindings.map(({ certificates }) => {
+      const ages = certificates.map(({ fingerprint }) => this.#ageOf(fingerprint))
+      return ages.includes(String(age)) && ages.some((one) => ['1', 'another'].includes(one))
+    })
+    return this.#tampered && both.includes(true)
   }
 
   #requireServed(host: string, age: number, what: string): void {
