@@ -63,6 +63,32 @@ describe('two uploads for one name', () => {
     return older
   }
 
+  it('after an unfinished run, with a gateway that refuses to list while SCM still thinks: the run ends, not the process', async () => {
+    story = await Story.start({
+      apig: hosts,
+      roma: [],
+      certificate: { push: [{ service: 'ELB', project: 'eu-de' }] },
+      rest: { concurrency: 1 },
+    })
+    await interrupted()
+    await story.drop()
+    const unhandled: unknown[] = []
+    const note = (reason: unknown) => unhandled.push(reason)
+    process.on('unhandledRejection', note)
+    const forget = story.cloud.emulator.intercept(async (stage, call) => {
+      if (stage !== 'arrived' || call.route !== 'scm.listCertificates') return
+      for (let turn = 0; turn < 500 && unhandled.length === 0; turn++)
+        await new Promise((resolve) => setImmediate(resolve))
+    })
+    story.fault('apig.listCertificates', { status: 403, errorCode: 'APIG.1005' }, { from: 2 })
+    const outcomes = await story.tick()
+    forget()
+    process.off('unhandledRejection', note)
+    expect(unhandled).toEqual([])
+    expect(outcomes).toMatchObject([{ status: 'failed' }])
+    expect(story.called('scm.listCertificates')).toBeGreaterThan(0)
+  })
+
   it('after an unfinished run: the older is reported as superseded, once, and can be undone to what was before it', async () => {
     await begin()
     const before = story.cloud.bound()

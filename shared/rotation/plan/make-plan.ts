@@ -134,9 +134,9 @@ async function madeByOvertaken(
     const found = await view.gateway.certificates({ name })
     return found.map(({ id }) => ({ where: view.key, id, name, digest }))
   })
-  const inManager = parties.manager?.find(name) ?? Promise.resolve([])
-  const imported = (await inManager).map(({ id }) => ({ where: 'scm', id, name, digest }))
-  return [...(await Promise.all(atGateways)).flat(), ...imported]
+  // Waited for together: what fails while nobody waits for it ends the process.
+  const [ours, imported] = await Promise.all([Promise.all(atGateways), parties.manager?.find(name) ?? []])
+  return [...ours.flat(), ...imported.map(({ id }) => ({ where: 'scm', id, name, digest }))]
 }
 
 /** Strategy `add`: one listing tells which domains' certificates exist already. */
