@@ -12,6 +12,7 @@ import type { AttachHabit } from '../record/state.ts'
 import { attachWithoutEffect, untilSeen } from './attach-seen.ts'
 import { rememberCreated } from './create.ts'
 import { detachLeftover, domainNow } from './detach.ts'
+import { attachTo, detachFrom, handsAt } from './hands.ts'
 import { perform } from './perform.ts'
 import { isBeforeDetach, noteRefusal, requireAttaching, requireWayBack } from './rehearse.ts'
 import { restoreDomain } from './restore.ts'
@@ -180,7 +181,6 @@ async function detachOld(
   step: BindStep,
   replaces: BoundCertificate | undefined,
 ): Promise<'detached' | 'was bare' | 'already bound'> {
-  const gateway = gatewayOf(run, step.gateway)
   const record = recordOf(run, step.domain)
   let old = replaces
   for (let surprise = 0; old && surprise < SURPRISES; surprise++) {
@@ -188,16 +188,9 @@ async function detachOld(
     await requireWayBack(run, step, old)
     requireTime(run, `${step.host}: rebinding`)
     try {
-      await perform(
-        patience(run, { tries: 2 }),
-        async () =>
-          (await gateway.domain(record))?.certificates.some((one) => one.id === id) ? undefined : true,
-        async () => {
-          requireAttaching(run, step)
-          await gateway.detach(record, id)
-          return true
-        },
-      )
+      await detachFrom(handsAt(run, step.gateway, { tries: 2 }), record, id, {
+        before: () => requireAttaching(run, step),
+      })
       return 'detached'
     } catch (thrown) {
       if (asFailure(thrown).code !== 'gateway.not-bound') throw thrown
@@ -250,20 +243,7 @@ async function bindOrAdd(run: Run, step: BindStep): Promise<string> {
 
 /** With the domain's own flag; attaching what is attached changes nothing else, so it may be repeated. */
 async function attach(run: Run, step: BindStep, id: string): Promise<void> {
-  const gateway = gatewayOf(run, step.gateway)
-  const record = recordOf(run, step.domain)
-  await perform(
-    patience(run, { budgetMs: ATTACH_BUDGET_MS }),
-    async () => {
-      const now = await domainNow(run, step)
-      const bound = now.certificates.some((one) => one.id === id)
-      return bound && now.clientVerification === record.clientVerification ? true : undefined
-    },
-    async () => {
-      await gateway.attach(record, id, record.clientVerification)
-      return true
-    },
-  )
+  await attachTo(handsAt(run, step.gateway, { budgetMs: ATTACH_BUDGET_MS }), recordOf(run, step.domain), id)
 }
 
 /** Somebody deleted the new certificate: no verdict on the bundle, the next run creates it again. */

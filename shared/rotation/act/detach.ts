@@ -1,8 +1,8 @@
 import { Failure } from '../../base/failure.ts'
 import type { BoundCertificate, DomainBinding } from '../../gateway/port.ts'
 import { HiddenBindings } from '../plan/hidden.ts'
-import { perform } from './perform.ts'
-import { gatewayOf, patience, type Run, recordOf } from './run-context.ts'
+import { detachFrom, handsAt } from './hands.ts'
+import { gatewayOf, type Run, recordOf } from './run-context.ts'
 
 /** A domain at its gateway; every step about one is a place. */
 export interface Place {
@@ -34,8 +34,5 @@ export async function detachLeftover(run: Run, place: Place, old: BoundCertifica
     return now.certificates.some((one) => one.id === id) ? undefined : true
   }
   if (await gone()) return
-  await perform(patience(run), gone, async () => {
-    await gateway.detach(record, id)
-    return true
-  })
+  await detachFrom(handsAt(run, place.gateway), record, id, { isGone: gone })
 }

@@ -4,7 +4,7 @@ import { gatewayKey } from '../plan/look.ts'
 import { noteBound, notePutBack, type RecordedDomain } from '../record/domain.ts'
 import type { Journal } from '../record/journal.ts'
 import { untilSeen } from './attach-seen.ts'
-import { perform } from './perform.ts'
+import { attachTo } from './hands.ts'
 import { CallTimes, guarded } from './run-context.ts'
 
 /**
@@ -35,17 +35,8 @@ export async function closeGaps(
     }
 
     async function attached(id: string, record: RecordedDomain): Promise<boolean> {
-      const attach = async () => {
-        await perform(
-          { clock: parties.clock, random: parties.random, tries: 6 },
-          async () =>
-            (await gateway.domain(record))?.certificates.some((one) => one.id === id) ? true : undefined,
-          async () => {
-            await gateway.attach(record, id, record.clientVerification)
-            return true
-          },
-        )
-      }
+      const hands = { gateway, patience: { clock: parties.clock, random: parties.random, tries: 6 } }
+      const attach = () => attachTo(hands, record, id)
       try {
         await attach()
         await untilSeen(

@@ -6,17 +6,8 @@ import { knownGateway, learn } from '../plan/attach-habit.ts'
 import { type BindStep, type Plan, replacedBy } from '../plan/plan.ts'
 import type { WayBack } from '../record/state.ts'
 import { domainNow, type Place } from './detach.ts'
-import { perform } from './perform.ts'
-import {
-  gatewayOf,
-  LeaseLost,
-  patience,
-  type Run,
-  recordOf,
-  requireTime,
-  say,
-  trouble,
-} from './run-context.ts'
+import { attachAsItIs, handsAt } from './hands.ts'
+import { gatewayOf, LeaseLost, type Run, recordOf, requireTime, say, trouble } from './run-context.ts'
 
 /** Certificates that the gateway would not attach again; after so many the answer is taken for all. */
 const REFUSALS_PER_GATEWAY = 5
@@ -236,7 +227,6 @@ async function tryAt(run: Run, step: Candidate, wayBack: WayBack): Promise<Failu
 
 /** Undefined where nothing is bound any more: a bare domain has no way back that could be lost. */
 async function attachAgain(run: Run, step: Candidate): Promise<BoundCertificate | undefined> {
-  const gateway = gatewayOf(run, step.gateway)
   const record = recordOf(run, step.domain)
   for (let surprise = 1; ; surprise++) {
     const before = await domainNow(run, step)
@@ -244,12 +234,7 @@ async function attachAgain(run: Run, step: Candidate): Promise<BoundCertificate 
       before.certificates.find(({ id }) => id === step.replaces?.id) ??
       replacedBy({ algorithm: run.current.bundle.algorithm }, before)
     if (!old) return undefined
-    await perform(
-      patience(run),
-      // It looks the same whether or not it was done: only an answer counts.
-      async () => undefined,
-      () => gateway.attach(record, old.id, before.clientVerification).catch(notAgainIfSlow),
-    )
+    await attachAsItIs(handsAt(run, step.gateway), record, old.id, before.clientVerification)
     const after = await domainNow(run, step)
     const same = (one: BoundCertificate[]) =>
       one
@@ -263,14 +248,6 @@ async function attachAgain(run: Run, step: Candidate): Promise<BoundCertificate 
       return old
     if (surprise >= SURPRISES) throw changedMeanwhile(step)
   }
-}
-
-/** A slow one may still land, and must not find the new certificate there: nothing more is done in this run. */
-function notAgainIfSlow(thrown: unknown): never {
-  const failure = asFailure(thrown)
-  if (!failure.code.endsWith('.timeout')) throw thrown
-  const { code, message, next, facts } = failure
-  throw new Failure({ code, kind: 'later', message, next, facts, effect: 'unknown', cause: thrown })
 }
 
 function changedMeanwhile(step: Candidate): Failure {

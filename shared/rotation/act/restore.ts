@@ -14,7 +14,7 @@ import {
 import { remoteAt } from '../record/remote-name.ts'
 import { untilSeen } from './attach-seen.ts'
 import { detachLeftover, domainNow, type Place } from './detach.ts'
-import { perform } from './perform.ts'
+import { attachTo, handsAt } from './hands.ts'
 import { knownRefusal } from './rehearse.ts'
 import { gatewayOf, LeaseLost, patience, type Run, recordOf, say, trouble } from './run-context.ts'
 import { restoreUpdated } from './update.ts'
@@ -171,20 +171,8 @@ async function isOn(run: Run, place: Place, certificate: BoundCertificate): Prom
 }
 
 async function attachOnce(run: Run, place: Place, certificate: BoundCertificate): Promise<void> {
-  const gateway = gatewayOf(run, place.gateway)
-  const record = recordOf(run, place.domain)
-  await perform(
-    patience(run, { tries: 8, budgetMs: RESTORE_BUDGET_MS }),
-    async () => {
-      const there = await gateway.domain(record)
-      const bound = there?.certificates.some((one) => one.id === certificate.id)
-      return bound && there?.clientVerification === record.clientVerification ? true : undefined
-    },
-    async () => {
-      await gateway.attach(record, certificate.id, record.clientVerification)
-      return true
-    },
-  )
+  const hands = handsAt(run, place.gateway, { tries: 8, budgetMs: RESTORE_BUDGET_MS })
+  await attachTo(hands, recordOf(run, place.domain), certificate.id)
 }
 
 function restored(run: Run, record: RecordedDomain): void {
@@ -209,7 +197,7 @@ async function insteadOfNothing(run: Run, gatewayKey: string, record: RecordedDo
     const now = await gateway.domain(record)
     if (now?.certificates.length !== 0) return now !== undefined
     if (!id) return false
-    await gateway.attach(record, id, record.clientVerification)
+    await attachTo(handsAt(run, gatewayKey, { tries: 1 }), record, id)
     if ((await gateway.domain(record))?.certificates.length === 0) return false
     noteCovered(record)
     return true

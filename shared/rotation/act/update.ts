@@ -12,6 +12,7 @@ import { giveUp, giveUpToo, noteBound, noteRestored, type RecordedDomain } from 
 import { judgeOf } from '../record/judged.ts'
 import type { RotationState } from '../record/state.ts'
 import { detachLeftover } from './detach.ts'
+import { attachTo, handsAt } from './hands.ts'
 import { perform } from './perform.ts'
 import { restoreDomain } from './restore.ts'
 import {
@@ -90,10 +91,7 @@ async function keepFlag(
     return !now || now.clientVerification === record.clientVerification ? true : undefined
   }
   if (await asBefore()) return
-  await perform(patience(run), asBefore, async () => {
-    await gateway.attach(record, certificateId, record.clientVerification)
-    return true
-  })
+  await attachTo(handsAt(run, gatewayKey), record, certificateId)
 }
 
 /**
