@@ -21,11 +21,22 @@ export async function main([name = 'help', ...args]: string[]): Promise<number> 
       process.stdout.write(
         `${JSON.stringify({ command: name, exitStatus: statusFor(failure.code), outcomes: [], failures: [failure] })}\n`,
       )
-    process.stderr.write(`cert-rotation: ${failure.message}\n${failure.next}\n`)
+    process.stderr.write(`${await fitting(`cert-rotation: ${failure.message}\n${failure.next}`)}\n`)
     if (failure.code === 'internal.unexpected' && failure.cause instanceof Error)
       process.stderr.write(`${failure.cause.stack}\n`)
     return statusFor(failure.code)
   }
+}
+
+/** A terminal breaks long lines in the middle of words; whoever reads a pipe looks for whole sentences. */
+async function fitting(text: string): Promise<string> {
+  const { isTTY, columns } = process.stderr
+  if (!isTTY || !columns) return text
+  const { wrap } = await import('../shared/status/table.ts')
+  return text
+    .split('\n')
+    .flatMap((line) => wrap(line, columns))
+    .join('\n')
 }
 
 function say(text: string): 0 {

@@ -6,6 +6,11 @@ import { type Path, type Problem, printable } from './source.ts'
 type Schema = z.core.$ZodType
 type Issue = z.core.$ZodIssue
 
+/** Where a list of all names would say less than what people write. */
+const EXAMPLES: Record<string, string | undefined> = {
+  store: 'store: { bucket: NAME }, or on one machine store: { directory: ./bucket }',
+}
+
 /**
  * The schema's findings as sentences: what is wrong and what to write. Values are never repeated, because any
  * of them may be a secret in the wrong place.
@@ -18,7 +23,7 @@ function explainIssue(issue: Issue, base: Path, root: Schema, value: unknown): P
   const path: Path = [...base, ...issue.path.map((step) => (typeof step === 'number' ? step : String(step)))]
   const schema = schemaAt(root, path)
   const found = valueAt(value, path)
-  const expected = schema ? expectation(schema, found) : 'another value'
+  const expected = EXAMPLES[path.join('.')] ?? (schema ? expectation(schema, found) : 'another value')
 
   switch (issue.code) {
     case 'unrecognized_keys':

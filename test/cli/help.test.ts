@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type CommandSpec, specs } from '../../functions/commands/specs.ts'
+import { type CommandSpec, shownOptions, specs } from '../../functions/commands/specs.ts'
 import { runCli } from '../support/terminal.ts'
 
 const rows = Object.entries<CommandSpec>(specs)
@@ -24,7 +24,8 @@ describe('help', () => {
     async (name, spec) => {
       const { exitStatus, stdout } = await runCli(name, '--config', '/nowhere.yaml', '--help')
       expect(exitStatus).toBe(0)
-      for (const option of Object.keys(spec.options)) expect(stdout).toContain(`--${option}`)
+      for (const option of shownOptions(spec).map(([option]) => option))
+        expect(stdout).toContain(`--${option}`)
       expect(spec.examples).toHaveLength(2)
       for (const [command] of spec.examples) expect(stdout).toContain(command)
       for (const [status, meaning] of spec.exits)

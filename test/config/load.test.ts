@@ -139,6 +139,12 @@ describe('a variable of the environment', () => {
   })
 })
 
+test('without a store says what people write there, on one machine and in a bucket', () => {
+  expect(problems('name: x')[0]).toBe(
+    'store: is missing; write store: { bucket: NAME }, or on one machine store: { directory: ./bucket }',
+  )
+})
+
 describe('an unknown name', () => {
   test.each([
     [
