@@ -25,20 +25,30 @@ const hostAndPort = z
     'expected host or host:port, an IPv6 address in [brackets]',
   )
 
+/** What is copied from a console comes with a line break or a space now and then, and is then refused by the cloud as wrong. */
+const keyText = z
+  .string()
+  .min(1)
+  .regex(
+    /^[\x21-\x7e]*$/,
+    'expected it without spaces, line breaks and letters beyond ASCII: was more copied than it?',
+  )
+const keySecret = keyText.transform((text) => new Secret(text))
+
 const auth = z.strictObject({
   agency: z
     .literal(true)
     .optional()
     .describe('Temporary credentials from the function context (the default in a function)'),
   accessKey: z
-    .strictObject({ id: z.string().min(1), secret, securityToken: secret.optional() })
+    .strictObject({ id: keyText, secret: keySecret, securityToken: keySecret.optional() })
     .optional()
     .describe('Signed requests (SDK-HMAC-SHA256)'),
   password: z
     .strictObject({ domain: z.string().min(1), user: z.string().min(1), password: secret })
     .optional()
     .describe('IAM token by password'),
-  token: secret.optional().describe('A ready X-Auth-Token'),
+  token: keySecret.optional().describe('A ready X-Auth-Token'),
 })
 
 const cloud = z.strictObject({
@@ -46,7 +56,7 @@ const cloud = z.strictObject({
     .string()
     .regex(/^[a-z0-9-]+$/, 'expected a region such as eu-de or eu-west-101')
     .describe('For example eu-de or eu-west-101'),
-  projectId: z.string().min(1).optional().describe('Looked up by the region name where it is missing'),
+  projectId: keyText.optional().describe('Looked up by the region name where it is missing'),
   auth: auth.optional(),
   endpoints: z
     .strictObject({
@@ -68,7 +78,7 @@ const store = z.strictObject({
   region: z.string().optional().describe("Signing region, default: the cloud's"),
   pathStyle: z.boolean().default(false).describe('OBS refuses path style; most other S3 servers need it'),
   accessKey: z
-    .strictObject({ id: z.string().min(1), secret, securityToken: secret.optional() })
+    .strictObject({ id: keyText, secret: keySecret, securityToken: keySecret.optional() })
     .optional()
     .describe("Default: the cloud's access key, or the agency's"),
   encryption: z

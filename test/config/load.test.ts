@@ -145,6 +145,33 @@ test('without a store says what people write there, on one machine and in a buck
   )
 })
 
+describe('what was copied with more than itself', () => {
+  const key = (id: string, secret: string) =>
+    `cloud: { region: eu-de, auth: { accessKey: { id: ${JSON.stringify(id)}, secret: ${JSON.stringify(secret)} } } }\n${minimal}`
+  test.each([
+    ['a line break of Windows at the end of a secret', key('ABC', 'geheim\r'), 'cloud.auth.accessKey.secret'],
+    ['a space before a secret', key('ABC', ' geheim'), 'cloud.auth.accessKey.secret'],
+    ['a byte order mark before an id', key('\uFEFFABC', 'geheim'), 'cloud.auth.accessKey.id'],
+    [
+      'a line break in a token',
+      `cloud: { region: eu-de, auth: { token: "abc\\n" } }\n${minimal}`,
+      'cloud.auth.token',
+    ],
+    [
+      'a zero byte in a project',
+      `cloud: { region: eu-de, projectId: "a\\0b", auth: { token: abc } }\n${minimal}`,
+      'cloud.projectId',
+    ],
+  ])('%s is refused, and not repeated', (_, text, path) => {
+    const [problem] = problems(text)
+    expect(problem).toMatch(
+      / has the wrong form; write it without spaces, line breaks .* more copied than it\?$/,
+    )
+    expect(problem!.startsWith(path)).toBe(true)
+    expect(problem).not.toContain('geheim')
+  })
+})
+
 describe('an unknown name', () => {
   test.each([
     [
