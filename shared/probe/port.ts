@@ -25,7 +25,7 @@ export type ProbeResult =
   | { reached: true; served: ServedCertificate }
   /** The server was reached and refused the handshake (no certificate for this name, alert): nobody is served. */
   | { reached: true; served: undefined; reason: string }
-  /** No TCP connection from here: DNS, refused, time-out. Says nothing about what others are served. */
+  /** No TCP connection from here (DNS, refused, time-out), or no proof of what was shown: says nothing about what others are served. */
   | { reached: false; reason: string }
 
 /** Never throws for what the network does: every way it can go is a result. */

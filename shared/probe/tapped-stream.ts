@@ -1,13 +1,15 @@
 import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 
-/** A TCP connection that TLS runs over while somebody reads along what the server sends. */
+/** A TCP connection that TLS runs over while somebody reads along. */
 export class TappedStream extends Duplex {
   readonly #socket: Socket
+  readonly #onSent: (chunk: Buffer) => void
 
-  constructor(socket: Socket, onReceived: (chunk: Buffer) => void) {
+  constructor(socket: Socket, onReceived: (chunk: Buffer) => void, onSent: (chunk: Buffer) => void) {
     super()
     this.#socket = socket
+    this.#onSent = onSent
     socket.on('data', (chunk: Buffer) => {
       onReceived(chunk)
       if (!this.push(chunk)) socket.pause()
@@ -22,6 +24,7 @@ export class TappedStream extends Duplex {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    this.#onSent(chunk)
     this.#socket.write(chunk, done)
   }
 

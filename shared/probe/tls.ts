@@ -102,9 +102,15 @@ function shakeHands(
       finish({ kind: 'unreached', reason: unreachedReason(error, host, target.port) })
       return
     }
-    // The server proved its identity and only misses ours: others, who have a certificate, are served.
     if (reader.certificates?.length && reader.asksForClientCertificate && reader.alert !== undefined) {
-      finish({ kind: 'served', der: reader.certificates })
+      // The server proved its identity and only misses ours: others, who have a certificate, are served.
+      if (reader.provedKey) finish({ kind: 'served', der: reader.certificates })
+      // Anybody can show a certificate: what was shown is neither served nor a reason to undo anything.
+      else
+        finish({
+          kind: 'unreached',
+          reason: `the server asked for a client certificate and broke off before it proved to have the key of its own (alert ${reader.alert})`,
+        })
       return
     }
     const alert = reader.alert ?? alertOf(error)
@@ -121,7 +127,7 @@ function shakeHands(
     tcp.removeListener('error', onFailed)
     // Rearmed: the time for the handshake is its own.
     timer.refresh()
-    const stream = new TappedStream(tcp, (chunk) => reader.receive(chunk))
+    const stream = new TappedStream(tcp, reader.receive, reader.sent)
     stream.on('error', onFailed)
     secure = connectTls({
       socket: stream,

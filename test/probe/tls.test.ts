@@ -221,7 +221,58 @@ describe('a server that cannot be shaken hands with', () => {
     )
     expect(refusal(await shake(port))).toMatch(/broke off|refused/)
   })
+
+  it.each([
+    ['leaves its key exchange out', (records: Buffer[]) => records.filter((one) => one[5] !== 12)],
+    [
+      'signs its key exchange with another key',
+      (records: Buffer[]) =>
+        records.map((one) =>
+          one[5] === 12 ? Buffer.concat([one.subarray(0, -1), Buffer.of(one.at(-1)! ^ 1)]) : one,
+        ),
+    ],
+  ])(
+    'proves nothing by a public certificate, a request for ours and an alert, when it %s',
+    async (_, change) => {
+      const target = await serveTls({
+        maxVersion: 'TLSv1.2',
+        requestCert: true,
+        rejectUnauthorized: true,
+        ca: root.certificatePem,
+      })
+      const { connect } = await import('node:net')
+      const alert = Buffer.from([21, 3, 3, 0, 2, 2, 40])
+      const port = await listen(
+        createTcpServer((client) => {
+          const upstream = connect(target, '127.0.0.1')
+          upstream.on('error', () => {})
+          client.on('error', () => {})
+          client.once('data', (hello: Buffer) => upstream.write(hello))
+          let flight = Buffer.alloc(0)
+          upstream.on('data', (chunk: Buffer) => {
+            flight = Buffer.concat([flight, chunk])
+            if (!flight.subarray(-9).equals(Buffer.from([22, 3, 3, 0, 4, 14, 0, 0, 0]))) return
+            client.end(Buffer.concat([...change(recordsOf(flight)), alert]))
+          })
+        }),
+      )
+      const result = await shake(port)
+      expect(result).toEqual({
+        reached: false,
+        reason: expect.stringContaining(
+          'before it proved to have the key of its own (alert handshake_failure)',
+        ),
+      })
+    },
+  )
 })
+
+function recordsOf(flight: Buffer): Buffer[] {
+  const records: Buffer[] = []
+  for (let at = 0; at + 5 <= flight.length; at += 5 + flight.readUInt16BE(at + 3))
+    records.push(flight.subarray(at, at + 5 + flight.readUInt16BE(at + 3)))
+  return records
+}
 
 describe('the way to the server', () => {
   it('is found over IPv6, in brackets or not', async (context) => {
