@@ -13,3 +13,8 @@ export function asciiHost(host: string): string {
 export function sameHost(one: string, other: string): boolean {
   return asciiHost(one) === asciiHost(other)
 }
+
+/** This machine itself: nothing stands in between, and nobody reads along. `host` may have a port. */
+export function isLoopback(host: string): boolean {
+  return /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i.test(host)
+}

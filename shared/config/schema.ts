@@ -293,6 +293,12 @@ export const configSchema = z.strictObject({
     .default(durationMs('60s'))
     .describe('How long a domain may take to serve what was bound'),
   discover: z.boolean().default(false).describe('Also watch what this tool did not deploy'),
+  allowPlainHttp: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Endpoints of http:// on other machines are meant; doctor warns of them, and a later release refuses them',
+    ),
   status: z.strictObject({ public: z.boolean().default(false) }).prefault({}),
   dnsServers: z
     .array(hostAndPort)

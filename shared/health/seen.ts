@@ -1,4 +1,5 @@
 import type { FailureReport } from '../base/failure.ts'
+import { isLoopback } from '../base/host.ts'
 import { lastFailure, type Outbox } from '../notify/outbox.ts'
 import { allCertificateFacts, type Gathered, type ServedFacts } from '../watch/facts.ts'
 import { countText, instantText } from '../watch/words.ts'
@@ -34,6 +35,7 @@ export function configChecks({ config }: Pick<Gathered, 'config'>): HealthCheck[
     countText(domains, 'domain'),
     countText(places.size, 'gateway'),
   ].join(', ')
+  const plain = config.allowPlainHttp ? [] : plainAddresses(config)
   const renewing = Object.entries(config.certificates).find(([, { renew }]) => renew)
   return [
     certificates.length > 0 || config.discover
@@ -48,7 +50,35 @@ export function configChecks({ config }: Pick<Gathered, 'config'>): HealthCheck[
           ),
         ]
       : []),
+    ...plain.map(({ setting, address }) =>
+      warning(
+        setting,
+        `${address} is not encrypted: keys and tokens can be read on the way`,
+        'Write https://. Where it is meant, say allowPlainHttp: true: a later release refuses it otherwise.',
+      ),
+    ),
   ]
+}
+
+/** Keys, tokens and private keys go there readable for whoever sits in between. */
+function plainAddresses({
+  cloud,
+  store,
+  certificates,
+}: Gathered['config']): { setting: string; address: string }[] {
+  const endpoints = Object.entries(cloud?.endpoints ?? {})
+  const authorities = Object.entries(certificates).flatMap(([name, { renew }]) =>
+    (renew ? [renew.acme].flat() : []).map(({ directory }) => [`certificates.${name}.renew.acme`, directory]),
+  )
+  return [
+    ...endpoints.map(([service, address]) => [`cloud.endpoints.${service}`, address]),
+    ['store.endpoint', store?.endpoint],
+    ...authorities,
+  ].flatMap(([setting, address]) =>
+    address?.startsWith('http://') && !isLoopback(new URL(address).host)
+      ? [{ setting: setting!, address }]
+      : [],
+  )
 }
 
 const NO_CERTIFICATE =

@@ -1,6 +1,7 @@
 import { minute } from '../base/clock.ts'
 import type { Effect, Facts, FailureKind } from '../base/failure.ts'
 import { Failure } from '../base/failure.ts'
+import { isLoopback } from '../base/host.ts'
 import { retryAfterMs } from '../base/retry-after.ts'
 import { clockAheadMs, SIGNATURE_TOLERANCE_MS } from './clock-ahead.ts'
 import { printable } from './redact.ts'
@@ -276,11 +277,6 @@ export function recoded(
     ...(failure.retryAfterMs === undefined ? {} : { retryAfterMs: failure.retryAfterMs }),
     ...(failure.cause === undefined ? {} : { cause: failure.cause }),
   })
-}
-
-/** No firewall and no NAT gateway stands in between. `host` may have a port. */
-function isLoopback(host: string): boolean {
-  return /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i.test(host)
 }
 
 function where(call: Call): string {

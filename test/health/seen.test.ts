@@ -66,6 +66,27 @@ describe('what a tick has seen anyway', () => {
     expect(worstOf(checks)).toBe('passed')
   })
 
+  it('warns of what goes unencrypted to other machines, unless that is meant', () => {
+    const plain = {
+      cloud: {
+        region: 'eu-de',
+        endpoints: { iam: 'http://iam.example', apig: 'http://127.0.0.1:18080', scm: 'https://scm.example' },
+      },
+      store: { endpoint: 'http://obs.example:7480' },
+    }
+    const lines = (rest: object) => {
+      const checks = seenChecks(gathered(start, settings({}, rest) as never, well), told)
+      return text(checks.filter(({ group, result }) => group === 'config' && result !== 'passed'))
+    }
+    expect(lines(plain)).toBe(
+      [
+        'config ! cloud.endpoints.iam: http://iam.example is not encrypted: keys and tokens can be read on the way',
+        'config ! store.endpoint: http://obs.example:7480 is not encrypted: keys and tokens can be read on the way',
+      ].join('\n'),
+    )
+    expect(lines({ ...plain, allowPlainHttp: true })).toBe('')
+  })
+
   it.each<[string, Partial<Gathered>, Outbox, RegExp[]]>([
     [
       'wrong credentials',
