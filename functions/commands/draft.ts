@@ -1,6 +1,8 @@
 import { writeFile } from 'node:fs/promises'
 import { systemClock } from '../../shared/base/clock.ts'
 import type { Flavour } from '../../shared/gateway/port.ts'
+import { wrap } from '../../shared/status/table.ts'
+import { countText } from '../../shared/watch/words.ts'
 import type { Paint } from './render.ts'
 import { UsageError } from './usage.ts'
 
@@ -160,12 +162,18 @@ export function everywhere(url: string): Record<string, string> {
 }
 
 /** What was written, for a terminal. */
-export function summary(certificates: readonly DraftCertificate[], file: string, paint: Paint): string {
-  const lines = [`${paint('green', '✓')} wrote ${file}: ${certificates.length} certificate(s)`, '']
+export function summary(
+  certificates: readonly DraftCertificate[],
+  file: string,
+  paint: Paint,
+  width: number,
+): string {
+  const lines = [`${paint('green', '✓')} wrote ${file}: ${countText(certificates.length, 'certificate')}`, '']
   for (const { name, notAfter, gateways } of certificates) {
     const hosts = gateways.flatMap((one) => one.hosts)
     const shown = `${hosts.slice(0, 3).join(', ')}${hosts.length > 3 ? ` and ${hosts.length - 3} more` : ''}`
-    lines.push(`  ${paint('bold', name.padEnd(14))} ${lifeOf(notAfter).padEnd(14)} ${shown}`)
+    const line = `  ${paint('bold', name.padEnd(14))} ${lifeOf(notAfter).padEnd(14)} ${shown}`
+    lines.push(...wrap(line, width, ' '.repeat(32)))
   }
   return `${lines.join('\n')}\n`
 }

@@ -5,7 +5,7 @@ import { Secret } from '../../shared/base/secret.ts'
 import { instancesOf, shopDomains } from './demo-stage.ts'
 import { draftConfig, everywhere, grouped, summary, writeNew } from './draft.ts'
 import { painter } from './render.ts'
-import { useColor } from './session.ts'
+import { columnsOf, useColor } from './session.ts'
 import { surveyAccount } from './survey.ts'
 
 /**
@@ -54,7 +54,8 @@ export async function initEmulator(configFile: string): Promise<number> {
     await writeFile(join(folder, 'renewed/privkey.pem'), renewed.privateKeyPem, { mode: 0o600 })
     const paint = painter(useColor(process.stdout))
     process.stdout.write(
-      summary(certificates, configFile, paint) + next(certificates[0]!.name, configFile, folder),
+      summary(certificates, configFile, paint, columnsOf(process.stdout)) +
+        next(certificates[0]!.name, configFile, folder),
     )
     await stopped
     return 0

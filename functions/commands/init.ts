@@ -16,7 +16,7 @@ import {
   writeNew,
 } from './draft.ts'
 import { painter } from './render.ts'
-import { useColor } from './session.ts'
+import { columnsOf, useColor } from './session.ts'
 import { type Access, surveyAccount } from './survey.ts'
 import { readArguments, UsageError } from './usage.ts'
 
@@ -46,7 +46,9 @@ export async function run(args: string[]): Promise<number> {
     'keep',
   )
   await writePolicies(text, folder)
-  process.stdout.write(summary(certificates, values.config, painter(useColor(process.stdout))))
+  process.stdout.write(
+    summary(certificates, values.config, painter(useColor(process.stdout)), columnsOf(process.stdout)),
+  )
   process.stdout.write(
     '\nBeside it: .env.example, and policies/ with what this config needs to be allowed.\n',
   )
