@@ -2,10 +2,10 @@ import { readFile } from 'node:fs/promises'
 import type { Emulator } from '../../emulator/emulator.ts'
 import type { SeedInput } from '../../emulator/seed.ts'
 import { day } from '../../shared/base/clock.ts'
+import { countText } from '../../shared/base/count-text.ts'
 import { Failure } from '../../shared/base/failure.ts'
 import { noDeadline } from '../../shared/runtime/context.ts'
 import { exitStatus, rotateUploads } from '../../shared/runtime/jobs.ts'
-import { countText } from '../../shared/watch/words.ts'
 import {
   configOf,
   type Domains,

@@ -1,4 +1,5 @@
 import { systemClock } from '../../shared/base/clock.ts'
+import { countText } from '../../shared/base/count-text.ts'
 import {
   doctorDocument,
   type HealthCheck,
@@ -6,7 +7,6 @@ import {
   type HealthResult,
 } from '../../shared/health/port.ts'
 import { runChecks, unopened } from '../../shared/runtime/run-checks.ts'
-import { countText } from '../../shared/watch/words.ts'
 import { type Paint, painter } from './render.ts'
 import { columnsOf, openWith, readConfig, useColor } from './session.ts'
 import { readArguments } from './usage.ts'

@@ -1,8 +1,8 @@
 import { writeFile } from 'node:fs/promises'
 import { systemClock } from '../../shared/base/clock.ts'
+import { countText } from '../../shared/base/count-text.ts'
 import type { Flavour } from '../../shared/gateway/port.ts'
 import { wrap } from '../../shared/status/table.ts'
-import { countText } from '../../shared/watch/words.ts'
 import type { Paint } from './render.ts'
 import { UsageError } from './usage.ts'
 

@@ -1,6 +1,7 @@
+import { countText } from '../base/count-text.ts'
 import { asFailure, type Failure } from '../base/failure.ts'
 import type { Gateway, GatewayCertificate } from '../gateway/port.ts'
-import { countText, instantText } from '../watch/words.ts'
+import { instantText } from '../watch/words.ts'
 import { type HealthCheck, linesOf } from './port.ts'
 
 export interface GatewayParts {

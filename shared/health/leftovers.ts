@@ -1,7 +1,8 @@
 import { hour } from '../base/clock.ts'
+import { countText } from '../base/count-text.ts'
 import { printable } from '../base/printable.ts'
 import type { RotationState } from '../rotation/record/state.ts'
-import { countText, listText } from '../watch/words.ts'
+import { listText } from '../watch/words.ts'
 import { type HealthCheck, linesOf } from './port.ts'
 
 export interface LeftoverFacts {

@@ -1,6 +1,7 @@
+import { countText } from '../base/count-text.ts'
 import { asFailure } from '../base/failure.ts'
 import type { ListedCertificate, Manager, PushService } from '../manager/port.ts'
-import { countText, instantText } from '../watch/words.ts'
+import { instantText } from '../watch/words.ts'
 import { type HealthCheck, linesOf } from './port.ts'
 
 export interface ManagerAnswer {

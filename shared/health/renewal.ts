@@ -1,7 +1,8 @@
 import type { AcmeServer } from '../acme/port.ts'
+import { countText } from '../base/count-text.ts'
 import { asFailure } from '../base/failure.ts'
 import type { DnsLookup, DnsService } from '../dns/port.ts'
-import { countText, listText } from '../watch/words.ts'
+import { listText } from '../watch/words.ts'
 import { type HealthCheck, linesOf } from './port.ts'
 
 export interface DirectoryWanted {

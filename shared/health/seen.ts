@@ -1,8 +1,9 @@
+import { countText } from '../base/count-text.ts'
 import type { FailureReport } from '../base/failure.ts'
 import { isLoopback } from '../base/host.ts'
 import { lastFailure, type Outbox } from '../notify/outbox.ts'
 import { allCertificateFacts, type Gathered, type ServedFacts } from '../watch/facts.ts'
-import { countText, instantText } from '../watch/words.ts'
+import { instantText } from '../watch/words.ts'
 import { credentialsCheck } from './credentials.ts'
 import { type HealthCheck, inOrder, linesOf } from './port.ts'
 

@@ -1,7 +1,7 @@
+import { countText } from '../base/count-text.ts'
 import type { Digest, Notice } from '../watch/notice.ts'
 import { worstSeverity } from '../watch/notice.ts'
 import { type NoticeText, noticeText } from '../watch/notice-text.ts'
-import { countText } from '../watch/words.ts'
 
 export { noticeText, plain } from '../watch/notice-text.ts'
 

@@ -1,3 +1,4 @@
+import { countText } from '../base/count-text.ts'
 import { Failure, type FailureReport } from '../base/failure.ts'
 import type { RunEnd } from './act/run.ts'
 import type { Run } from './act/run-context.ts'
@@ -136,7 +137,7 @@ export function runSentence(run: Run, status: OutcomeStatus): string {
     case 'unfinished':
       return `${served + bound} of ${all} domains done; the next run goes on${reason ? `: ${reason}` : ''}`
     case 'rolled back':
-      return `the new certificate did not go into service; ${restored} domain(s) have their predecessor, the others were not touched${reason ? `: ${reason}` : ''}`
+      return `the new certificate did not go into service; ${countText(restored, 'domain')} ${restored === 1 ? 'has its' : 'have their'} predecessor, the others were not touched${reason ? `: ${reason}` : ''}`
     default:
       return `${served + bound} of ${all} domains have the new certificate, ${restored} kept their predecessor${reason ? `: ${reason}` : ''}`
   }

@@ -1,4 +1,5 @@
 import { day } from '../base/clock.ts'
+import { countText } from '../base/count-text.ts'
 import { isDefinite } from '../base/definite.ts'
 import { worstOf } from '../health/port.ts'
 import { seenChecks } from '../health/seen.ts'
@@ -16,7 +17,7 @@ import { mergeServed, problemsOf, watchSettings } from '../watch/problems.ts'
 import { renewalOutlook } from '../watch/renewal-outlook.ts'
 import { crossingsOf, lifetimeOf } from '../watch/threshold.ts'
 import { discoveredFacts } from '../watch/watch.ts'
-import { countText, instantText, listText, relativeText } from '../watch/words.ts'
+import { instantText, listText, relativeText } from '../watch/words.ts'
 import {
   byUrgency,
   type CertificateStatus,

@@ -1,5 +1,5 @@
 import { day } from '../base/clock.ts'
-import { countText } from '../watch/words.ts'
+import { countText } from '../base/count-text.ts'
 import type { CertificateStatus, StatusModel } from './model.ts'
 import { html } from './page-html.ts'
 

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
+import { countText } from '../base/count-text.ts'
 import type { HealthCheck } from '../health/port.ts'
-import { countText, instantText } from '../watch/words.ts'
+import { instantText } from '../watch/words.ts'
 import type { CertificateStatus, StatusModel } from './model.ts'
 import { html, jsonForScript, moment, sentence } from './page-html.ts'
 import { pageScript } from './page-script.ts'

@@ -1,5 +1,6 @@
 import { stripVTControlCharacters } from 'node:util'
-import { countText, durationText, instantText, listText, relativeText } from '../watch/words.ts'
+import { countText } from '../base/count-text.ts'
+import { durationText, instantText, listText, relativeText } from '../watch/words.ts'
 import type { CertificateStatus, Health, StatusModel } from './model.ts'
 
 export interface TableOptions {

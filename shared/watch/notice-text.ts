@@ -1,5 +1,6 @@
+import { countText } from '../base/count-text.ts'
 import type { Notice, ServedDifference } from './notice.ts'
-import { countText, durationText, instantText, listText, relativeText } from './words.ts'
+import { durationText, instantText, listText, relativeText } from './words.ts'
 
 /** What a notice says to a person, before any format's escaping: facts first, one per line. */
 export interface NoticeText {

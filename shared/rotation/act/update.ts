@@ -1,3 +1,4 @@
+import { countText } from '../../base/count-text.ts'
 import { asFailure, Failure } from '../../base/failure.ts'
 import type { Bundle } from '../../certificate/bundle.ts'
 import { hostMatches } from '../../certificate/host-name.ts'
@@ -50,7 +51,7 @@ export async function updateCertificate(run: Run, step: UpdateStep): Promise<voi
       const place = { gateway: step.gateway, domain: target }
       for (const old of step.besides[target] ?? []) await detachLeftover(run, place, old)
     }
-    const sentence = `replaced the content of ${name || id} in place, for ${step.domains.length} domain(s)`
+    const sentence = `replaced the content of ${name || id} in place, for ${countText(step.domains.length, 'domain')}`
     say(run, 'update', step.gateway, sentence, run.parties.clock.monotonic() - begun)
   } catch (thrown) {
     const failure = asFailure(thrown)

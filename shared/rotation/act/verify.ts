@@ -1,4 +1,5 @@
 import { second } from '../../base/clock.ts'
+import { countText } from '../../base/count-text.ts'
 import { asFailure, Failure } from '../../base/failure.ts'
 import type { ProbeResult, ServedCertificate } from '../../probe/port.ts'
 import { OutOfTime } from '../out-of-time.ts'
@@ -182,7 +183,7 @@ export function whatIsWrong(
   const { served } = result
   if (served.fingerprint !== bundle.fingerprint) return `it serves ${nameOf(served)}`
   const missing = bundle.chain.filter((fingerprint) => !served.chain.includes(fingerprint)).length
-  return missing > 0 ? `${missing} intermediate certificate(s) of the chain are missing` : undefined
+  return missing > 0 ? `${countText(missing, 'intermediate certificate')} of the chain missing` : undefined
 }
 
 function nameOf(served: ServedCertificate): string {

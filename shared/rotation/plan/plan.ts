@@ -1,3 +1,4 @@
+import { countText } from '../../base/count-text.ts'
 import { idempotencyKey, remoteCertificateName, remoteNameForHost } from '../../base/names.ts'
 import type { CertificateConfig } from '../../config/schema.ts'
 import type { BoundCertificate, DomainBinding } from '../../gateway/port.ts'
@@ -489,7 +490,7 @@ export function sentenceFor(step: Step): string {
     case 'create':
       return `create certificate ${step.name} at ${step.gateway}`
     case 'update':
-      return `replace the content of ${step.certificate.name || step.certificate.id} at ${step.gateway} in place, for ${step.domains.length} domain(s)`
+      return `replace the content of ${step.certificate.name || step.certificate.id} at ${step.gateway} in place, for ${countText(step.domains.length, 'domain')}`
     case 'bind':
     case 'add':
       return `${step.host}: ${orderSentence(step.order, step.replaces)}`
