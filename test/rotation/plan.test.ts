@@ -211,6 +211,15 @@ const table: Row[] = [
     wayBack: { predecessor: 'old-ec' },
   },
   {
+    name: 'left by a rotation before the one that was begun last, beside the old one of another algorithm: both go',
+    on: [bound.oldEc, bound.overtaken],
+    of: OVERTAKEN_EC,
+    noted: { predecessor: bound.oldEc },
+    superseded: ['overtaken'],
+    steps: ['create', 'bind: attach, detach; replaces old-ec; besides overtaken'],
+    wayBack: { predecessor: 'old-ec' },
+  },
+  {
     name: 'overtaken, of another algorithm, beside the new one: detached',
     on: [bound.new, bound.overtakenEc],
     existing: 'new',

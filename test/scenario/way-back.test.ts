@@ -1,5 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest'
+import { day, hour } from '../../shared/base/clock.ts'
 import { exitStatus, rotateUploads } from '../../shared/runtime/jobs.ts'
+import { seedFor } from '../support/cloud.ts'
 import { codes, Story, type StoryOptions, statuses } from '../support/story.ts'
 
 const hosts = ['a.shop.example', 'b.shop.example', 'c.shop.example']
@@ -181,6 +183,44 @@ describe('the way back', () => {
     expect(codes(outcome)).toEqual(['rotation.no-proven-way-back'])
     expect(story.called('apig.detachCertificate')).toBe(0)
     expect(story.cloud.bound()).toEqual(before)
+  })
+
+  it('of what somebody binds before the rehearsal is noted: the next run finds it in its place, and puts nothing else back', async () => {
+    const host = 'a.shop.example'
+    const seed = seedFor([host], [])
+    seed.certificates!.push({
+      ref: 'other',
+      name: 'cert_other',
+      generate: { names: [host], notAfter: '+20d' },
+    })
+    story = await Story.start({ apig: [host], roma: [], seed })
+    const { emulator } = story.cloud
+    const bundle = await emulator.intermediate.issue({
+      names: [host],
+      key: 'RSA-2048',
+      notBefore: new Date(emulator.clock.now().getTime() - hour),
+      notAfter: new Date(emulator.clock.now().getTime() + 90 * day),
+    })
+    await story.cloud.drop(bundle)
+    const other = emulator.state().certificates.find(({ name }) => name === 'cert_other')!
+    const stop = new AbortController()
+    let attached = 0
+    const forget = emulator.intercept((stage, call) => {
+      // After the plan was made, and before what is bound is attached again as it is.
+      if (stage === 'arrived' && call.route === 'apig.showGroup') emulator.bind(host, other.id)
+      if (stage === 'done' && call.route === 'apig.attachCertificate' && ++attached === 2) {
+        forget()
+        stop.abort()
+      }
+    })
+    const deadline = {
+      signal: stop.signal,
+      remainingMs: () => (stop.signal.aborted ? 0 : Number.POSITIVE_INFINITY),
+    }
+    expect((await story.tick(deadline))[0]).toMatchObject({ status: 'unfinished' })
+    expect(new Set(story.cloud.bound()[host])).toEqual(new Set([other.fingerprint, bundle.fingerprint]))
+    expect((await story.tick())[0]).toMatchObject({ status: 'rotated', failures: [] })
+    expect(story.cloud.bound()).toEqual({ [host]: [bundle.fingerprint] })
   })
 
   it('of a domain that is gone is another domain’s', async () => {

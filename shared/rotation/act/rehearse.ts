@@ -4,6 +4,7 @@ import type { BoundCertificate, GatewayCertificate } from '../../gateway/port.ts
 import type { ServedCertificate } from '../../probe/port.ts'
 import { knownGateway, learn } from '../plan/attach-habit.ts'
 import { type BindStep, type Plan, replacedBy } from '../plan/plan.ts'
+import { noteWayBack } from '../record/domain.ts'
 import type { WayBack } from '../record/state.ts'
 import { domainNow, type Place } from './detach.ts'
 import { attachAsItIs, handsAt } from './hands.ts'
@@ -201,6 +202,8 @@ async function tryAt(run: Run, step: Candidate, wayBack: WayBack): Promise<Failu
     if (!attached) return undefined
     wayBack.proven = true
     run.attachedAgain.set(step.domain, attached.id)
+    // Somebody has put another one there since the plan was made: it is what an undo, or the next run, must find.
+    if (attached.id !== step.replaces?.id) noteWayBack(recordOf(run, step.domain), attached)
     run.journal.touch()
     const sentence = `${step.host}: the way back works: ${attached.name || attached.id} was attached again as it is`
     say(run, 'rehearse', step.domain, sentence, run.parties.clock.monotonic() - begun)

@@ -149,7 +149,10 @@ function recordDomain(view: GatewayView, domain: DomainView, facts: PlanFacts): 
     ...(domain.servedBefore ? { servedBefore: domain.servedBefore.fingerprint } : {}),
   }
   const unproven = before !== undefined && !before.servedAt && !before.unverified && !before.restoredAt
-  if (unproven && binding.certificates.every((one) => isOfCurrent(one, before, view, domain, facts))) {
+  // What rotations before that one have left is ours as well, and nobody's choice.
+  const isLeft = (one: BoundCertificate) =>
+    isOfCurrent(one, before!, view, domain, facts) || facts.superseded.has(one.id)
+  if (unproven && binding.certificates.every(isLeft)) {
     return {
       ...record,
       clientVerification: before.clientVerification,
