@@ -254,6 +254,16 @@ const table: Row[] = [
     steps: [`update old for ${DOMAIN}; besides overtaken-ec`],
   },
   {
+    name: 'update, overtaken of the algorithm of the new one beside an old one of another: bound, and both go',
+    strategy: 'update',
+    on: [bound.oldEc, bound.overtaken],
+    of: OVERTAKEN,
+    noted: { predecessor: bound.oldEc },
+    superseded: ['overtaken'],
+    steps: ['create', 'bind: attach, detach; replaces old-ec; besides overtaken'],
+    wayBack: { predecessor: 'old-ec' },
+  },
+  {
     name: 'update done, overtaken still beside: detached',
     strategy: 'update',
     on: [bound.old, bound.overtakenEc],

@@ -423,7 +423,12 @@ function planUpdate(view: GatewayView, records: Record<string, RecordedDomain>, 
     const updatable = bound && (bound.algorithm === undefined || bound.algorithm === facts.bundle.algorithm)
     // Bound by an earlier run because nothing could be updated: what it was to replace may still be beside it.
     const wasBound = bound && bound.id === facts.existing[view.key] && bound.id !== record.predecessor?.id
-    if (!updatable || wasBound) rest.push(domain)
+    // Left by an overtaken rotation beside the old one, which an update would leave there, and clients are shown.
+    const isLeft =
+      bound &&
+      facts.superseded.has(bound.id) &&
+      domain.binding.certificates.some(({ id }) => id !== bound.id && id === record.predecessor?.id)
+    if (!updatable || wasBound || isLeft) rest.push(domain)
     else if (facts.updated.has(bound.id) && !record.givenUp)
       steps.push(...afterUpdate(view, domain, record, bound.id, facts))
     else if (record.givenUp && !facts.updated.has(bound.id)) continue
