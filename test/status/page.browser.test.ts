@@ -172,6 +172,8 @@ describe.skipIf(executable === undefined)('the status page in Chromium', () => {
     const page = await open('details', smallModel(new Date()))
     const shop = page.locator('#rows > li', { has: page.getByText('shop', { exact: true }) })
     await shop.locator('summary').first().click()
+    // What a row holds is made when it is opened.
+    await shop.getByText('Chain, SHA-256').waitFor()
     const text = await shop.textContent()
     expect(text).toContain('www.shop.example')
     expect(text).toContain('as expected')
@@ -186,6 +188,7 @@ describe.skipIf(executable === undefined)('the status page in Chromium', () => {
 
     const mail = page.locator('#rows > li', { has: page.getByText('mail', { exact: true }) })
     await mail.locator('summary').first().click()
+    await mail.getByText('APIG.2011').first().waitFor()
     const why = await mail.textContent()
     expect(why).toContain('APIG.2011')
     expect(why).toContain('4f0c7b2e')
@@ -257,13 +260,16 @@ describe.skipIf(executable === undefined)('the status page in Chromium', () => {
   test('without script the overview and everything that is wrong can be read', async () => {
     const page = await open('noscript', smallModel(new Date()), { javaScriptEnabled: false })
     await page.locator('#rows > li summary').first().click()
-    expect(await page.locator('#rows > li').first().textContent()).toContain('refused the handshake')
+    const row = page.locator('#rows > li').first()
+    await row.getByText('refused the handshake').first().waitFor()
+    expect(await row.textContent()).toContain('refused the handshake')
     await page.context().close()
   })
 
   test('names and messages that try to be markup stay text', async () => {
     const page = await open('hostile', hostileModel(new Date()))
     for (const summary of await page.locator('#rows > li > details > summary').all()) await summary.click()
+    await page.locator('main').getByText('<script>alert(1)</script>').first().waitFor()
     expect(await page.locator('main img, main script, main a').count()).toBe(0)
     expect(await page.locator('main').textContent()).toContain('<script>alert(1)</script>')
     expect(await page.content()).not.toContain('\u202e')
