@@ -3,6 +3,7 @@ import { misplacedIn } from '../../shared/rotation/intake/misplaced.ts'
 import { uploadsIn } from '../../shared/rotation/intake/uploads.ts'
 import { type Preview, preview } from '../../shared/rotation/preview.ts'
 import { differenceRows } from '../../shared/rotation/record/difference-words.ts'
+import { begunWithout } from '../../shared/runtime/begun.ts'
 import { placesUnread } from '../../shared/runtime/gather.ts'
 import { unreadList } from '../../shared/runtime/not-seen.ts'
 import { wrap } from '../../shared/status/table.ts'
@@ -18,8 +19,11 @@ export async function run(args: string[]): Promise<number> {
     const { wiring, parties } = session
     requireKnownNames(positionals, wiring.names, values.config)
     const { names: uploaded, strangers, outside } = await uploadsIn(wiring.store, wiring.names)
+    const begun = positionals.length > 0 ? [] : await begunWithout(uploaded, wiring, parties)
     const names =
-      positionals.length > 0 ? positionals : wiring.names.filter((name) => uploaded.includes(name))
+      positionals.length > 0
+        ? positionals
+        : wiring.names.filter((name) => uploaded.includes(name) || begun.includes(name))
     const previews: Preview[] = []
     const failures: PlanFailure[] = []
     for (const name of names) {
@@ -38,7 +42,8 @@ export async function run(args: string[]): Promise<number> {
     const asked = positionals.length > 0 ? positionals : wiring.names
     for (const unread of await placesUnread(wiring, parties, asked))
       if (!said.includes(unread.failure.message)) failures.push(unreadList(unread).toJSON())
-    const exitStatus = failures.length > 0 || previews.some((one) => one.decision === 'refuse') ? 1 : 0
+    const wrong = failures.length > 0 || previews.some((one) => one.decision === 'refuse')
+    const exitStatus = wrong ? 1 : previews.some((one) => one.failures.length > 0) ? 3 : 0
     const options = { color: useColor(process.stdout), width: columnsOf(process.stdout) }
     const text = values.json
       ? `${JSON.stringify({ command: 'plan', exitStatus, plans: previews, failures })}\n`
@@ -78,6 +83,10 @@ export function renderPlan(
     }
     for (const { sentence } of one.gateways)
       say(`  ${'seen there'.padEnd(LABEL)}${sentence}`, ' '.repeat(LABEL + 2))
+    for (const { message, next } of one.failures) {
+      say(`  ${paint('yellow', '!')} ${message}`)
+      say(`    ${paint('dim', '→')} ${next}`, '      ')
+    }
     if (one.steps.length > 0) say('  steps')
     for (const { number, sentence } of stepsShown(one.steps))
       say(`  ${number.padStart(5)}  ${sentence}`, ' '.repeat(9))

@@ -212,6 +212,7 @@ export const specs = {
     exits: [
       [0, 'nothing stands in the way'],
       [1, 'a bundle would be refused, or somebody could not be asked'],
+      [3, 'a domain is on no gateway, or the bundle of a begun rotation is gone'],
       wrongUsage,
     ],
   },

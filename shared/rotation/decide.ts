@@ -93,9 +93,14 @@ export function judgeInPlace(
 ): Promise<Verdict> {
   const domains = views.flatMap((view) => view.domains)
   const hosts = [...new Set(domains.map((domain) => domain.host))]
-  // What this bundle put there in an earlier run is no predecessor of it.
-  const served = domains.flatMap(({ servedBefore }) =>
-    servedBefore && servedBefore.fingerprint !== bundle.leaf.fingerprint ? [servedBefore] : [],
+  // What this bundle put there in an earlier run is no predecessor of it. What is not for this name is none either:
+  // whoever answers in the domain's place would else have good renewals refused.
+  const served = domains.flatMap(({ host, servedBefore }) =>
+    servedBefore &&
+    servedBefore.fingerprint !== bundle.leaf.fingerprint &&
+    servedBefore.names.some((name) => hostMatches(host, name))
+      ? [servedBefore]
+      : [],
   )
   return judgeBundle(job, parties, bundle, hosts, served)
 }

@@ -2,6 +2,7 @@ import { countText } from '../base/count-text.ts'
 import { Failure, type FailureReport } from '../base/failure.ts'
 import type { RunEnd } from './act/run.ts'
 import type { Run } from './act/run-context.ts'
+import { type Attempt, outcomeOf } from './intake/attempt.ts'
 import type { Job, Parties } from './parties.ts'
 import { knownGateway } from './plan/attach-habit.ts'
 import { isMissing } from './plan/look.ts'
@@ -126,7 +127,8 @@ export function runSentence(run: Run, status: OutcomeStatus): string {
   const served = records.filter((record) => record.servedAt).length
   const bound = records.filter((record) => record.unverified && !record.servedAt).length
   const restored = records.filter((record) => stageOf(record).is === 'restored').length
-  const all = records.length
+  // Also those of the config that no group has: they are not done.
+  const all = records.length + [...run.views.values()].reduce((sum, { missing }) => sum + missing.length, 0)
   const until = run.current.bundle.notAfter.slice(0, 10)
   const reason = failuresOf(run)[0]?.message
   switch (status) {
@@ -152,6 +154,38 @@ export function pushOutcomes(run: Run): Outcome['pushed'] {
     )
     return { ...target, status: noted ? ('pushed' as const) : ('failed' as const) }
   })
+}
+
+/**
+ * A rotation was begun, and somebody has taken its bundle away: some domains have the new certificate, others the old
+ * one, and only a bundle ends that.
+ */
+export function bundleGone({
+  job,
+  parties,
+  begunAt,
+  journal,
+}: Pick<Attempt, 'job' | 'parties' | 'begunAt'> & { journal: Pick<Attempt['journal'], 'state'> }): Outcome[] {
+  const { current } = journal.state
+  if (current?.status !== 'running') return []
+  const records = Object.values(current.domains)
+  const done = records.filter(isDone).length
+  const folder = `incoming/${job.name}/`
+  const sentence = `${done} of ${records.length} domains done, and the bundle is no longer in ${folder}`
+  const until = current.bundle.notAfter.slice(0, 10)
+  const failure = new Failure({
+    code: 'rotation.bundle-gone',
+    kind: 'later',
+    message: `${job.name}: ${sentence}`,
+    next: `Drop it into ${folder} again (valid until ${until}, SHA-256 ${current.bundle.fingerprint}), or another one to take its place; until then each domain keeps what it has.`,
+    facts: { certificate: job.name, digest: current.bundle.digest },
+  })
+  return [
+    outcomeOf(
+      { job, parties, begunAt },
+      { status: 'unfinished', bundle: current.bundle, sentence, failures: [failure] },
+    ),
+  ]
 }
 
 /** The time was over inside a call: an ordinary end, and nothing that anybody has to look into. */

@@ -1,3 +1,4 @@
+import type { FailureReport } from '../base/failure.ts'
 import type { CheckResult, Repair } from '../certificate/bundle.ts'
 import { requireUpdatable } from './act/update.ts'
 import { decide, firstRefusal, judgeInPlace, requireKnownNames } from './decide.ts'
@@ -6,6 +7,7 @@ import { asDelivered } from './intake/delivered.ts'
 import { collectUpload, isEmpty } from './intake/incoming.ts'
 import { factsOf } from './intake/material.ts'
 import { oldHalfInTheWay, waitingSentence } from './intake/waiting.ts'
+import { bundleGone } from './outcome.ts'
 import type { Job, Parties } from './parties.ts'
 import { findingsOf } from './plan/attach-habit.ts'
 import { differenceFor } from './plan/difference-facts.ts'
@@ -38,16 +40,22 @@ export interface Preview {
   difference?: Difference
   /** What the gateways were seen to do in earlier rotations. */
   gateways: GatewayFinding[]
+  /** What keeps the rotation from its end: domains that no gateway has, a bundle that was taken away. */
+  failures: FailureReport[]
 }
 
 /** Looks at everything a rotation looks at, without the lease and without changing anything. */
 export async function preview(job: Job, parties: Parties): Promise<Preview> {
-  const base = { certificate: job.name, checks: [], repairs: [], steps: [], gateways: [] }
+  const base = { certificate: job.name, checks: [], repairs: [], steps: [], gateways: [], failures: [] }
   const found = await collectUpload(parties, job.name, parties.deadline.signal)
   const upload = await asDelivered(job, found)
-  if (isEmpty(upload))
-    return { ...base, decision: 'no bundle', sentence: `nothing lies in incoming/${job.name}/` }
   const state = (await readState(job.name, parties)) ?? emptyState(job.name)
+  if (isEmpty(upload)) {
+    const [gone] = bundleGone({ job, parties, begunAt: parties.clock.now(), journal: { state } })
+    const failures = gone?.failures ?? []
+    if (gone) return { ...base, decision: 'wait', sentence: gone.sentence, bundle: gone.bundle!, failures }
+    return { ...base, decision: 'no bundle', sentence: `nothing lies in incoming/${job.name}/` }
+  }
   const clientCa = await clientCaFacts(job, parties, state.deployed)
   const attempt = { job, parties, journal: { state }, upload, clientCa, begunAt: parties.clock.now() }
   const decision = await decide(attempt)
@@ -99,6 +107,7 @@ export async function preview(job: Job, parties: Parties): Promise<Preview> {
       views.map(({ key }) => key),
       facts,
     ),
+    failures: views.flatMap(({ missing }) => missing.map(({ failure }) => failure.toJSON())),
     decision: steps.length > 0 ? 'rotate' : 'nothing to do',
     sentence:
       steps.length > 0

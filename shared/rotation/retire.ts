@@ -21,13 +21,15 @@ export interface Retired {
 /**
  * Deletes what nobody needs any more, at the gateways and in SCM: only what this tool created, only what
  * nothing is bound to, only after the grace period, and never the newest `keep` predecessors. "In use" is a
- * reason to wait. Needs the lease.
+ * reason to wait. Needs the lease. `urgent`: the quota is used up, and what never served anybody and is of no bundle
+ * under way goes at once.
  */
 export async function retire(
   job: Job,
   parties: Parties,
   lease: HeldLease,
   journal: Journal,
+  { urgent = false } = {},
 ): Promise<Retired[]> {
   const retired: Retired[] = []
   const places = new Set(journal.state.created.map((one) => one.where))
@@ -36,7 +38,7 @@ export async function retire(
     if (parties.deadline.signal.aborted || lease.signal.aborted) break
     try {
       const unbound = await markUnbound(job, parties, journal, where, certificates)
-      const due = dueForRetirement(job, parties, unbound)
+      const due = dueForRetirement(job, parties, unbound, urgent)
       for (const certificate of due)
         if (await removeOne(job, parties, lease, journal, certificate)) retired.push(certificate)
     } catch (thrown) {
@@ -106,14 +108,22 @@ async function isBound(
   return (await gateway.attachedDomains(certificate.id)).length > 0
 }
 
-function dueForRetirement(job: Job, parties: Parties, unbound: CreatedCertificate[]): CreatedCertificate[] {
+function dueForRetirement(
+  job: Job,
+  parties: Parties,
+  unbound: CreatedCertificate[],
+  urgent: boolean,
+): CreatedCertificate[] {
   const { after, keep } = job.config.retire
   const now = parties.clock.now().getTime()
   // What was rolled back is nobody's predecessor and takes no place among those that are kept.
   const kept = new Set(unbound.filter((certificate) => !certificate.neverServed).slice(0, keep))
   return unbound
     .filter((certificate) => !kept.has(certificate))
-    .filter((certificate) => now - Date.parse(certificate.unboundSince ?? '') >= after)
+    .filter(
+      (certificate) =>
+        (urgent && certificate.neverServed) || now - Date.parse(certificate.unboundSince ?? '') >= after,
+    )
 }
 
 async function removeOne(
@@ -254,7 +264,7 @@ export async function requireRoom(
     if (needed === 0) continue
     let present = (await view.gateway.certificates()).length
     if (present + needed <= quota) continue
-    await retire(job, parties, lease, journal)
+    await retire(job, parties, lease, journal, { urgent: true })
     present = (await view.gateway.certificates()).length
     if (present + needed <= quota) continue
     throw new Failure({

@@ -1,3 +1,4 @@
+import { Failure } from '../base/failure.ts'
 import { closeGaps } from './act/gap.ts'
 import { runPlan } from './act/run.ts'
 import { requireUpdatable } from './act/update.ts'
@@ -12,6 +13,7 @@ import { factsOf } from './intake/material.ts'
 import { forgetWaiting, partOldHalf, waitForRest, waitUntilValid } from './intake/waiting.ts'
 import { OutOfTime } from './out-of-time.ts'
 import {
+  bundleGone,
   claimsLeft,
   differenceAfter,
   domainOutcomes,
@@ -29,7 +31,7 @@ import { makePlan } from './plan/make-plan.ts'
 import { nothingToDo } from './plan/nothing-to-do.ts'
 import { openJournal } from './record/journal.ts'
 import type { Outcome } from './record/state.ts'
-import { requireRoom } from './retire.ts'
+import { requireRoom, retire } from './retire.ts'
 import { interrupted, notYet, refuse, settle, stillWaiting } from './settle.ts'
 
 /** How many bundles of one certificate are taken up before others have their turn, and whether that cut it short. */
@@ -42,7 +44,7 @@ export interface Turn {
 /**
  * One certificate, from whatever lies in `incoming/<name>/` to every domain serving it:
  * lease → close gaps → bundle → verdict → look → plan → run → outcome. Returns what came of each bundle it
- * found; nothing at all where nothing lay there. Throws only where not even the outcome could be written.
+ * found; nothing at all where nothing lay there and nothing had been begun. Throws only where not even the outcome could be written.
  */
 export async function rotate(job: Job, parties: Parties, turn?: Turn): Promise<Outcome[]> {
   if (await nothingToDo(job, parties)) return []
@@ -66,7 +68,10 @@ export async function rotate(job: Job, parties: Parties, turn?: Turn): Promise<O
       }
       const upload = await asDelivered(job, found)
       const sources = JSON.stringify([upload.sources, upload.unfinished])
-      if (isEmpty(upload)) await forgetWaiting(journal)
+      if (isEmpty(upload)) {
+        await forgetWaiting(journal)
+        if (outcomes.length === 0) outcomes.push(...bundleGone({ job, parties, begunAt, journal }))
+      }
       // The same objects again: the store took their deletion and did not carry it out.
       if (isEmpty(upload) || sources === seen) break
       seen = sources
@@ -94,7 +99,7 @@ function unlessOutOfTime(thrown: unknown): OutOfTime {
 }
 
 /** One bundle; what it replaces is told to `outcomes`. */
-async function rotateUpload(found: Attempt, outcomes: Outcome[]): Promise<Outcome> {
+async function rotateUpload(found: Attempt, outcomes: Outcome[], roomMade = false): Promise<Outcome> {
   const { job, parties, lease, journal } = found
   const decision = await decide(found)
   if (decision.kind === 'wait') return await waitForRest(found, decision)
@@ -152,6 +157,9 @@ async function rotateUpload(found: Attempt, outcomes: Outcome[]): Promise<Outcom
     await settle(attempt, run, outcome)
     return outcome
   } catch (thrown) {
+    const full = thrown instanceof Failure && thrown.code === 'gateway.quota'
+    if (full && !roomMade && (await retire(job, parties, lease, journal, { urgent: true })).length > 0)
+      return await rotateUpload(found, outcomes, true)
     return await interrupted(attempt, bundle, thrown)
   }
 }

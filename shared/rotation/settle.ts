@@ -111,16 +111,17 @@ export function notYet(attempt: Telling, bundle: Bundle): Outcome {
 /** Nothing is tried before the growing wait is over; nothing is noted either, but whoever looks is told. */
 export function stillWaiting(attempt: Telling, bundle: Bundle, { until, failure }: Wait): Outcome {
   const { name } = attempt.job
-  const why = failure ? `: ${failure.message}` : ''
+  const why = failure ? `, because the last try failed: ${failure.message}` : ''
+  const sentence = `is not tried again before ${until}${why}`
   return outcomeOf(attempt, {
     ...about(bundle),
     status: 'unfinished',
-    sentence: `is not tried again before ${until}, because the last try failed${why}`,
+    sentence,
     failures: [
       new Failure({
         code: 'rotation.waits',
         kind: 'later',
-        message: `${name} is not tried again before ${until}${why}`,
+        message: `${name} ${sentence}`,
         next: `The first tick after that goes on; "cert-rotation rotate ${name}" does not wait.${failure ? ` ${failure.next}` : ''}`,
         facts: { certificate: name, until, ...(failure ? { failureCode: failure.code } : {}) },
       }),

@@ -10,6 +10,7 @@ import type { Parties } from '../rotation/parties.ts'
 import { notVerified, type Outcome } from '../rotation/record/state.ts'
 import { rotate } from '../rotation/rotate.ts'
 import type { Wiring } from '../wire/cloud.ts'
+import { begunWithout, CERTIFICATES_AT_ONCE } from './begun.ts'
 import { type CriticalFinding, leftBare } from './critical.ts'
 import { workThenTell } from './time-budget.ts'
 
@@ -44,8 +45,6 @@ export interface Heartbeat {
   because?: string
 }
 
-/** Certificates side by side; each has its own lease and state file. */
-export const CERTIFICATES_AT_ONCE = 4
 /** Whoever uploads without end, or floods a folder, has no more than this before others have their turn. */
 const BUNDLES_PER_TURN = 2
 
@@ -63,7 +62,10 @@ export async function rotateUploads(
   const { certificates } = wiring.config
   const uploads = asked.names && !asked.byPerson ? undefined : await uploadsIn(parties.store, wiring.names)
   const isKnown = (name: string) => Object.hasOwn(certificates, name)
-  const known = asked.names?.filter(isKnown) ?? uploads?.names ?? []
+  const known = asked.names?.filter(isKnown) ?? [
+    ...uploads!.names,
+    ...(await begunWithout(uploads!.names, wiring, parties)),
+  ]
   // Of a certificate that was named, other folders tell nothing; what lies in none may be its bundle.
   const named = asked.names && {
     names: asked.names.filter((name) => !isKnown(name)),

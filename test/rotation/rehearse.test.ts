@@ -43,7 +43,11 @@ describe('what a gateway answers to attaching again what is bound', () => {
 describe('a certificate that cannot come back', () => {
   const now = new Date('2026-11-26T12:00:00Z')
   const days = (n: number) => new Date(now.getTime() + n * 86_400_000)
-  const certificate = (from: number, to: number) => ({ notBefore: days(from), notAfter: days(to) })
+  const certificate = (from: number, to: number, name = '*.shop.example') => ({
+    notBefore: days(from),
+    notAfter: days(to),
+    names: [name],
+  })
 
   for (const [what, known, served, may] of [
     ['gone', undefined, undefined, true],
@@ -54,10 +58,11 @@ describe('a certificate that cannot come back', () => {
     ['of six days, with one left', certificate(-5, 1), undefined, true],
     ['whose beginning nobody knows, in the last week', { notAfter: days(6) }, undefined, true],
     ['valid and served', certificate(-80, 10), certificate(-80, 10), false],
+    ['valid and served for another name', certificate(-80, 10), certificate(-80, 10, 'evil.example'), true],
     ['valid, and nobody could look', certificate(-80, 10), undefined, false],
   ] as const)
     it(`${what}: is ${may ? 'replaced all the same' : 'not detached'}`, () => {
-      expect(excuseFor(known, served, now) !== undefined).toBe(may)
+      expect(excuseFor(known, served, now, 'a.shop.example') !== undefined).toBe(may)
     })
 })
 

@@ -1,5 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { day, hour } from '../../shared/base/clock.ts'
+import { preview } from '../../shared/rotation/preview.ts'
+import { exitStatus, rotateUploads } from '../../shared/runtime/jobs.ts'
 import { Story, type StoryOptions, statuses } from '../support/story.ts'
 
 const hosts = ['a.shop.example', 'b.shop.example']
@@ -67,6 +69,40 @@ describe('a rotation in a world that others change, too', () => {
     expect(story.cloud.bound()[hosts[0]!]).toEqual([theirs.fingerprint])
   })
 
+  it('is not refused for lacking the names of a certificate that is not for the domain at all', async () => {
+    await begin()
+    const theirs = await foreign(['evil.example'])
+    story.cloud.emulator.bind(hosts[0]!, theirs.id)
+    const bundle = await story.drop()
+    expect((await story.tick())[0]).toMatchObject({ status: 'rotated' })
+    expect(story.cloud.bound()).toEqual(all(bundle.fingerprint))
+  })
+
+  it('says so, each time, where somebody has taken the bundle of a begun rotation away; dropped again it ends', async () => {
+    await begin()
+    const bundle = await story.drop()
+    when('done', 'apig.createCertificate', () => admin('DELETE', `domains?host=${hosts[1]}`).then(() => {}))
+    expect((await story.tick())[0]).toMatchObject({ status: 'unfinished' })
+    const taken = await story.cloud.store.list('incoming/')
+    for (const { key } of taken) await story.cloud.store.delete(key)
+    const told = {
+      status: 'unfinished',
+      sentence: '1 of 2 domains done, and the bundle is no longer in incoming/shop/',
+      bundle: { fingerprint: bundle.fingerprint },
+      failures: [{ code: 'rotation.bundle-gone' }],
+    }
+    for (let tick = 0; tick < 2; tick++) {
+      const report = await rotateUploads(story.wiring, story.parties(), { byPerson: false })
+      expect(report.outcomes).toMatchObject([told])
+      expect(exitStatus(report)).toBe(3)
+    }
+    const job = await story.wiring.job('shop', false)
+    expect(await preview(job, story.parties())).toMatchObject({ decision: 'wait', failures: told.failures })
+    await story.configure({ gateway: { domains: [hosts[0]!] } })
+    await story.cloud.drop(bundle)
+    expect((await story.ticks())[0]).toMatchObject({ status: 'rotated' })
+  })
+
   it('takes a domain that somebody has made bare for what it is', async () => {
     await begin()
     const bundle = await story.drop()
@@ -81,6 +117,12 @@ describe('a rotation in a world that others change, too', () => {
     await admin('DELETE', `domains?host=${hosts[1]}`)
     const [outcome] = await story.tick()
     expect(outcome).toMatchObject({ status: 'unfinished', failures: [{ code: 'gateway.unknown-domain' }] })
+    expect(outcome!.sentence).toContain('1 of 2 domains done')
+    const planned = await preview(await story.wiring.job('shop', true), story.parties())
+    expect(planned.failures).toMatchObject([{ code: 'gateway.unknown-domain' }])
+    // The same words twice, so that whoever prints both says them once.
+    const [waiting] = await story.tick()
+    expect(waiting!.failures[0]!.message).toBe(`shop ${waiting!.sentence}`)
     expect(outcome?.sentence).toContain(hosts[1])
     expect(statuses(outcome)).toEqual({ [hosts[0]!]: 'served', [hosts[1]!]: 'failed' })
     expect(story.cloud.bound()).toEqual({ [hosts[0]!]: [bundle.fingerprint] })

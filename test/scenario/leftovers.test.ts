@@ -153,6 +153,25 @@ describe('retirement', () => {
     expect(left([...bundles, next])).toEqual([0, 1, 1])
   })
 
+  it('gives way to a new certificate where the quota, which nobody knew, is full of what never served', async () => {
+    await begin({ retire: { after: '30d', keep: 1 } })
+    const old = await story.settled()
+    const refused: Bundle[] = []
+    for (let renewal = 0; renewal < 2; renewal++) {
+      story.cloud.emulator.clearCalls()
+      refused.push(await story.drop())
+      story.fault('apig.attachCertificate', REFUSED, { nth: 3 })
+      expect((await story.tick())[0]).toMatchObject({ status: 'rolled back' })
+      story.clock.advance(hour)
+    }
+    // The seeded one, the one in service, and two that never served anybody.
+    story.cloud.emulator.setRules({ certificateQuota: 4 })
+    const next = await story.drop()
+    const [outcome] = await story.tick()
+    expect(outcome).toMatchObject({ status: 'rotated' })
+    expect(left([old, ...refused, next])).toEqual([1, 0, 0, 1])
+  })
+
   it('that cannot make room says so before anything is touched', async () => {
     await begin({ retire: { after: '7d', keep: 1 }, maxCertificates: 2 })
     await story.settled()

@@ -1,5 +1,6 @@
 import { emergencyWindow } from '../../base/emergency.ts'
 import { asFailure, Failure } from '../../base/failure.ts'
+import { hostMatches } from '../../certificate/host-name.ts'
 import type { BoundCertificate, GatewayCertificate } from '../../gateway/port.ts'
 import type { ServedCertificate } from '../../probe/port.ts'
 import { knownGateway, learn } from '../plan/attach-habit.ts'
@@ -52,10 +53,13 @@ export function refusalOf(failure: Failure): Refusal {
  */
 export function excuseFor(
   certificate: Pick<GatewayCertificate, 'notAfter' | 'notBefore'> | undefined,
-  served: Pick<ServedCertificate, 'notAfter' | 'notBefore'> | undefined,
+  served: Pick<ServedCertificate, 'notAfter' | 'notBefore' | 'names'> | undefined,
   now: Date,
+  host?: string,
 ): string | undefined {
   if (!certificate) return 'it is gone'
+  if (host !== undefined && served && !served.names.some((name) => hostMatches(host, name)))
+    return `what is served is not for ${host}`
   const at = now.getTime()
   const end = certificate.notAfter.getTime()
   if (end <= at) return `it ended ${certificate.notAfter.toISOString()}`
@@ -120,7 +124,7 @@ export async function requireWayBack(run: Run, place: Place, old: BoundCertifica
   if (words === undefined) return
   const certificate = await gatewayOf(run, place.gateway).certificate(old.id)
   const view = run.views.get(place.gateway)?.domains.find(({ target }) => target === place.domain)
-  const excuse = excuseFor(certificate, view?.servedBefore, run.parties.clock.now())
+  const excuse = excuseFor(certificate, view?.servedBefore, run.parties.clock.now(), host)
   if (!excuse)
     throw new Failure({
       code: 'rotation.no-proven-way-back',
