@@ -124,13 +124,13 @@ describe('the way back', () => {
     expect(story.cloud.bound()).toEqual(all(bundle.fingerprint))
   })
 
-  it('that failed is told by a run with nothing to do, too', async () => {
+  it('that failed is told by a run that has no bundle any more, too', async () => {
     await begin()
     story.fault('apig.attachCertificate', { status: 204, effect: 'none' }, { from: 3 })
     await story.tick()
     for (const { key } of await story.cloud.store.list('incoming/')) await story.cloud.store.delete(key)
     const report = await rotateUploads(story.wiring, story.parties(), { byPerson: false })
-    expect(report.outcomes).toEqual([])
+    expect(report.outcomes).toMatchObject([{ failures: [{ code: 'rotation.bundle-gone' }] }])
     expect(report.critical?.[0]?.lines.map(({ value }) => value).join()).toContain('a.shop.example')
     expect(exitStatus(report)).toBe(1)
   })
@@ -167,6 +167,20 @@ describe('the way back', () => {
     expect((await story.tick())[0]).toMatchObject({ status: 'rotated' })
     expect(story.called('apig.attachCertificate')).toBe(1)
     expect(story.cloud.bound()).toEqual({ 'a.shop.example': [bundle.fingerprint] })
+  })
+
+  it('of others keeps no bare domain waiting', async () => {
+    const { bundle, before } = await begin({ rules: { visibilityDelayMs: 0, attachAgain: 'refuse' } })
+    const last = 'c.shop.example'
+    story.cloud.emulator.bind(last, null)
+    for (let run = 0; run < 2; run++) {
+      const [outcome] = await story.ask()
+      expect(outcome).toMatchObject({ status: 'failed' })
+      expect(codes(outcome)[0]).toBe('rotation.no-proven-way-back')
+      expect(story.cloud.bound()).toEqual({ ...before, [last]: [bundle.fingerprint] })
+    }
+    expect(await story.cloud.store.list('incoming/')).not.toEqual([])
+    expect(story.called('apig.detachCertificate')).toBe(0)
   })
 
   it('of what somebody binds after the rehearsal is proven before it is detached', async () => {

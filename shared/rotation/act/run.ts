@@ -70,16 +70,29 @@ async function createEverywhere(run: Run, plan: Plan): Promise<void> {
  */
 async function canaryServes(run: Run, plan: Plan): Promise<boolean> {
   if (somebodyIsServed(run)) return true
-  const records = Object.values(run.current.domains)
-  if (records.some((record) => record.givenUp)) return false
+  if (somebodyIsGivenUp(run)) return false
   const bound = plan.steps.find((step) => step.kind === 'verify')
   const steps = plan.steps.filter(isServing)
   const canary = steps.find((step) => step.kind !== 'update') ?? steps[0]
   if (bound?.kind === 'verify') await verifyDomain(run, bound.gateway, bound.domain)
   else if (canary) await serve(run, canary)
   else return true
-  for (const failure of run.troubles.values()) if (isWithoutWayBack(failure)) throw failure
-  return !Object.values(run.current.domains).some((record) => record.givenUp) && !hasTroubleAt(run, canary)
+  const stays = [...run.troubles.values()].find(isWithoutWayBack)
+  if (!stays) return !somebodyIsGivenUp(run) && !hasTroubleAt(run, canary)
+  // Nobody else loses what could not come back either; whoever has nothing to lose does not wait for that.
+  const bare = steps.find((step) => !mayLose(step))
+  if (!bare) throw stays
+  await serve(run, bare)
+  return !somebodyIsGivenUp(run) && !hasTroubleAt(run, bare)
+}
+
+/** Whether this step takes off, or changes, what a domain has. */
+function mayLose(step: ServingStep): boolean {
+  return step.kind === 'update' || isReplacing(step)
+}
+
+function somebodyIsGivenUp(run: Run): boolean {
+  return Object.values(run.current.domains).some((record) => record.givenUp)
 }
 
 /** It stays as it is, and nobody else follows: people have to know. */
@@ -100,6 +113,8 @@ async function serveEveryone(run: Run, plan: Plan): Promise<void> {
       const steps = plan.steps
         .filter(isServing)
         .filter((step) => step.gateway === gateway && !isBound(run, step))
+        // Whoever is without a certificate first: a gateway that fails for too many others is left alone.
+        .toSorted((one, other) => Number(mayLose(one)) - Number(mayLose(other)))
       const bindOne = async (step: ServingStep) => {
         if (troublesAt(run, gateway) < TROUBLES_PER_GATEWAY) await bind(run, step)
       }
