@@ -247,6 +247,15 @@ const table: Row[] = [
     steps: [],
   },
   {
+    name: 'not ours, in the place of the old one of another algorithm, beside the unproven new one: that goes',
+    on: [bound.strangerEc, bound.new],
+    existing: 'new',
+    of: NEW,
+    noted: { predecessor: bound.oldEc },
+    steps: ['bind: attach, detach of new; replaces stranger-ec'],
+    wayBack: { predecessor: 'stranger-ec' },
+  },
+  {
     name: 'update, overtaken of another algorithm beside: detached with the update',
     strategy: 'update',
     on: [bound.old, bound.overtakenEc],

@@ -723,14 +723,23 @@ class Life {
 
   /**
    * A stranger's of the other algorithm beside the new one, and the state file lost: clients may be served either, so that
-   * the new one may be told to be not served, and the bundle be refused at the first domain.
+   * the new one may be told to be not served, and the bundle be refused at the first domain. By its name it is a
+   * stranger's also where strategy update has changed its content: that this was our doing stood in the state.
    */
   #strangerBeside(age: number): boolean {
-    const both = this.lab.emulator.state().bindings.map(({ certificates }) => {
-      const ages = certificates.map(({ fingerprint }) => this.#ageOf(fingerprint))
-      return ages.includes(String(age)) && ages.some((one) => ['1', 'another'].includes(one))
-    })
+    const both = this.lab.emulator
+      .state()
+      .bindings.map(
+        ({ certificates }) =>
+          certificates.some((one) => this.#ageOf(one.fingerprint) === String(age)) &&
+          certificates.some((one) => this.#isStranger(one, age)),
+      )
     return this.#tampered && both.includes(true)
+  }
+
+  #isStranger({ fingerprint, name }: { fingerprint: string; name: string }, age: number): boolean {
+    const own = this.#ageOf(fingerprint)
+    return own !== String(age) && (['1', 'another'].includes(own) || !name.startsWith('cr_'))
   }
 
   #requireServed(host: string, age: number, what: string): void {
@@ -738,7 +747,9 @@ class Life {
     const bound = binding.certificates.map(({ fingerprint }) => this.#ageOf(fingerprint))
     // A stranger's of the other algorithm stays beside: whose place the new one was to take went with the state file.
     const ours = this.#tampered
-      ? bound.filter((one) => one === String(age) || !['1', 'another'].includes(one))
+      ? binding.certificates
+          .filter((one) => !this.#isStranger(one, age))
+          .map(({ fingerprint }) => this.#ageOf(fingerprint))
       : bound
     if (ours.length === 1 && ours[0] === String(age)) return
     this.#fail(`${host} must serve ${what} (${age}); bound to it: ${bound.join(', ') || 'nothing'}`)

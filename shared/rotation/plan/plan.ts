@@ -126,17 +126,24 @@ function recordDomain(view: GatewayView, domain: DomainView, facts: PlanFacts): 
     // earlier version gave up for an odd answer was never judged.
     const anew = facts.current?.status === 'failed' || (givenUp !== undefined && !judgeOf(givenUp))
     const known = anew ? triedAnew(before) : before
+    const { servedBefore, ...rest } = known
+    const served = domain.servedBefore?.fingerprint
     // Somebody has put another certificate there by hand meanwhile: that is the way back now.
-    if (foreign && foreign.id !== before.predecessor?.id && !isInPlace(view, domain, facts)) {
-      const { servedBefore, ...rest } = known
+    if (foreign && foreign.id !== before.predecessor?.id && !isInPlace(view, domain, facts))
       return {
         ...rest,
         predecessor: foreign,
         clientVerification: binding.clientVerification,
         hasTrustedRootCa: binding.hasTrustedRootCa,
-        ...(domain.servedBefore ? { servedBefore: domain.servedBefore.fingerprint } : {}),
+        ...(served ? { servedBefore: served } : {}),
       }
-    }
+    const successor = successorOf(before, domain, ours, facts)
+    if (successor)
+      return {
+        ...rest,
+        predecessor: successor,
+        ...(served && served !== facts.bundle.fingerprint ? { servedBefore: served } : {}),
+      }
     return known
   }
   const record: RecordedDomain = {
@@ -163,6 +170,24 @@ function recordDomain(view: GatewayView, domain: DomainView, facts: PlanFacts): 
   }
   const bound = standingOn(domain, facts)
   return bound && !isOurs(bound, ours) ? { ...record, predecessor: bound } : record
+}
+
+/**
+ * Beside the new certificate, before that was seen in service, somebody has put another in the place of the one that is
+ * to go: of the predecessor's algorithm, by which the gateway had let the two stand side by side.
+ */
+function successorOf(
+  { predecessor, servedAt, unverified }: RecordedDomain,
+  { binding }: DomainView,
+  ours: OurIds,
+  facts: PlanFacts,
+): BoundCertificate | undefined {
+  if (servedAt || unverified || predecessor?.algorithm === undefined) return undefined
+  if (binding.certificates.some(({ id }) => id === predecessor.id)) return undefined
+  if (!binding.certificates.some((one) => isOurs(one, ours))) return undefined
+  return binding.certificates.find(
+    (one) => one.algorithm === predecessor.algorithm && !isOurs(one, ours) && !facts.superseded.has(one.id),
+  )
 }
 
 /** Of several without a name for their algorithm, one of ours: of overtaken rotations that nobody remembers. */
