@@ -96,7 +96,8 @@ export class Progress {
     const paint = painter(this.#options.color)
     if (event.kind === 'bundle') return `${paint('bold', event.certificate)}  ${event.sentence}`
     if (event.kind === 'trouble') return `  ${paint('red', '✗')} ${this.#cut(event.sentence, 4)}`
-    const duration = event.durationMs === undefined ? '' : paint('dim', ` ${Math.round(event.durationMs)} ms`)
+    const duration =
+      event.durationMs === undefined ? '' : paint('dim', `, ${Math.round(event.durationMs)} ms`)
     return `  ${paint('green', '✓')} ${event.sentence}${duration}`
   }
 

@@ -80,7 +80,7 @@ class Screen {
 describe('progress', () => {
   it('tells ten domains one by one, as ever', () => {
     const { text } = new Screen(80).show(stage(10), turn('begun'), step('api: bound'), turn('ended', 31))
-    expect(text).toBe('  ✓ api: bound 12 ms\n')
+    expect(text).toBe('  ✓ api: bound, 12 ms\n')
   })
 
   it('has one line for eleven on a terminal: how far, in flight, the worst gap, what is left', () => {
@@ -92,7 +92,7 @@ describe('progress', () => {
     screen.progress.end()
     expect(screen.lines).toEqual([''])
     // What comes next begins anew.
-    expect(screen.show(step('api: bound')).lines).toEqual(['  ✓ api: bound 12 ms', ''])
+    expect(screen.show(step('api: bound')).lines).toEqual(['  ✓ api: bound, 12 ms', ''])
   })
 
   it('prints problems above it as they come, and the other steps; those of the domains are counted', () => {
@@ -101,7 +101,7 @@ describe('progress', () => {
     screen.progress.above((text: string) => {
       screen.text += text
     })('12:00 warn\n')
-    expect(screen.lines).toEqual(['  ✗ www: refused', '  ✓ created it 12 ms', '12:00 warn', '1 of 11 bound'])
+    expect(screen.lines).toEqual(['  ✗ www: refused', '  ✓ created it, 12 ms', '12:00 warn', '1 of 11 bound'])
   })
 
   it('is never as wide as the terminal, nor is a problem wider', () => {

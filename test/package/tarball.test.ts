@@ -204,6 +204,7 @@ async function expectTranscript(commands: readonly { command: string; output: st
 
 const TITLE = `# The first hour
 
-What the README's "Use it" prints, from the tarball in an empty folder on Node 20.15, 80 columns, through a pipe. Written by
+What the README's "Use it" prints, from the tarball in an empty folder on Node 20.15, 80 columns, through a pipe (lines
+of progress are not broken). Ctrl-C in the first terminal ends the embedded cloud. Written by
 \`UPDATE_DOCS=1 npx vitest run test/package/tarball.test.ts\`, and compared with what is printed by every \`npm test\`.
 `
