@@ -4,12 +4,13 @@
 #
 #   .ci/start-s3.sh start DIR [PORT]    .ci/start-s3.sh stop DIR
 #
-# The monitor's ports are fixed, so there is one cluster per machine (or network namespace).
+# The monitor's ports are fixed, so there is one cluster per machine (or network namespace). They lie below those that Linux
+# gives to outgoing connections (32768 and up): one of these had taken 33300 between the look and the start.
 set -euo pipefail
 action=${1:?start or stop}
 dir=${2:?folder for the cluster data}
 port=${3:-7480}
-mon_v2=33300 mon_v1=33789
+mon_v2=23300 mon_v1=23789
 access_key=TESTACCESSKEY secret_key=TESTSECRETKEY
 
 stop() {
